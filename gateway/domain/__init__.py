@@ -1,0 +1,1 @@
+"""What is true: records, state tables, policy, replies, grammar. No I/O, nothing but the standard library."""

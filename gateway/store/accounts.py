@@ -1,0 +1,96 @@
+"""ST/EU accounts: finding, adding and changing them. What a duplicate means is said in domain's words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.domain.records import Account
+from gateway.store import rows
+from gateway.store.tables import account_activity, accounts
+
+
+class Taken(Exception):
+    """A login, a Sold To / End User combination, an address or a number is in use already."""
+
+
+async def by_login(connection: AsyncConnection, login: str) -> Account | None:
+    return await _one(connection, accounts.c.login == login)
+
+
+async def by_id(connection: AsyncConnection, account_id: str) -> Account | None:
+    return await _one(connection, accounts.c.id == account_id)
+
+
+async def by_combination(connection: AsyncConnection, sold_to: str, end_user: str) -> Account | None:
+    return await _one(connection, (accounts.c.sold_to == sold_to) & (accounts.c.end_user == end_user))
+
+
+async def everything(connection: AsyncConnection) -> list[Account]:
+    """All accounts, by login."""
+    found = await connection.execute(select(accounts).order_by(accounts.c.login))
+    return [rows.account(row) for row in found.mappings()]
+
+
+async def add(tx: AsyncConnection, account: Account) -> None:
+    """Add *account*. Raises Taken when its login or its combination exists."""
+    if await by_login(tx, account.login) is not None:
+        raise Taken(f"the login {account.login} is in use")
+    if await by_combination(tx, account.sold_to, account.end_user) is not None:
+        raise Taken(f"{account.sold_to} / {account.end_user} has an account already")
+    try:
+        await tx.execute(accounts.insert().values(**_values(account)))
+    except IntegrityError as error:  # pragma: no cover - the one writer makes the checks above sufficient
+        raise Taken(str(error.orig)) from error
+
+
+async def change(tx: AsyncConnection, account_id: str, **values: Any) -> None:
+    """Set columns of one account."""
+    await tx.execute(update(accounts).where(accounts.c.id == account_id).values(**values))
+
+
+async def end_sessions(tx: AsyncConnection, account_id: str) -> None:
+    """Raise the account's session epoch: every door ends the sessions that logged in under the one before."""
+    await tx.execute(
+        update(accounts).where(accounts.c.id == account_id).values(session_epoch=accounts.c.session_epoch + 1)
+    )
+
+
+async def activity(connection: AsyncConnection, account_id: str) -> dict[str, Any]:
+    """What was last seen of the account's clients: login, failure and its reason, software, TLS version."""
+    found = await connection.execute(select(account_activity).where(account_activity.c.account_id == account_id))
+    row = found.mappings().first()
+    return {} if row is None else {name: value for name, value in row.items() if name != "account_id"}
+
+
+async def note_activity(tx: AsyncConnection, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Exception | None]:
+    """A verb: merge what was seen of accounts, given as (account id, columns of account_activity)."""
+    for account_id, seen in items:
+        changed = await tx.execute(
+            update(account_activity).where(account_activity.c.account_id == account_id).values(**seen)
+        )
+        if not changed.rowcount:
+            await tx.execute(account_activity.insert().values(account_id=account_id, **seen))
+    return [None] * len(items)
+
+
+async def due(connection: AsyncConnection, now: datetime) -> list[Account]:
+    """Accounts whose password reset is due at *now*, the longest due first."""
+    found = await connection.execute(
+        select(accounts).where(accounts.c.next_reset <= now).order_by(accounts.c.next_reset, accounts.c.id)
+    )
+    return [rows.account(row) for row in found.mappings()]
+
+
+async def _one(connection: AsyncConnection, condition: Any) -> Account | None:
+    row = (await connection.execute(select(accounts).where(condition))).mappings().first()
+    return None if row is None else rows.account(row)
+
+
+def _values(account: Account) -> dict[str, Any]:
+    return {name: getattr(account, name) for name in Account.__dataclass_fields__}

@@ -1,0 +1,207 @@
+"""The database: opening it, reading from it, and one writing transaction at a time over all processes.
+
+SQLite: WAL, ``synchronous=FULL`` (a commit is on the disk when it returns), readers are ``query_only``, and an
+``flock`` is taken before ``BEGIN IMMEDIATE``: it makes a fair queue of the processes, which the busy handler is not.
+PostgreSQL: the same verbs and queries; an advisory lock stands where the ``flock`` stands.
+
+Rules: nothing is written outside ``write``. It never opens a database that is newer than this program.
+A crash leaves the last commit, whole: WAL recovery is SQLite's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.store import schema
+from gateway.store.writer import Item, Result, Verb, Writer
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for a lock that somebody outside the gateway's own queue holds."""
+
+ADVISORY_LOCK = 0x67617465
+"""PostgreSQL's advisory lock of the one writer ("gate")."""
+
+
+class StoreError(Exception):
+    """The store can't be opened or used; the text is one clear line for the operator."""
+
+
+class StoreTooNew(StoreError):
+    """The database was made by a newer program; nothing was touched."""
+
+
+class Store:
+    """An open store. Use ``reading()`` for queries and ``write(verb, item)`` for everything that changes a row."""
+
+    def __init__(self, url: URL, reader: AsyncEngine, writer: AsyncEngine, lock: int | None) -> None:
+        self.url = url
+        self._readers = reader
+        self._writers = writer
+        self._lock = lock
+        self._writing = asyncio.Lock()
+        self._connection: AsyncConnection | None = None
+        self._writer = Writer(self._transaction)
+
+    @classmethod
+    async def open(cls, url: str, *, migrate: bool = True) -> Store:
+        """Open the database at *url* (``sqlite:///file`` or ``postgresql://…``), bringing its schema up to date.
+
+        Raises StoreTooNew for a database from a newer program, StoreError for one that can't be opened.
+        """
+        full = _with_driver(url)
+        lock = None
+        if full.get_backend_name() == "sqlite":
+            path = Path(str(full.database))
+            try:
+                lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreError(f"the store's directory {path.parent} can't be used: {error.strerror}") from error
+        store = cls(full, _engine(full, reading=True), _engine(full, reading=False), lock)
+        try:
+            await store._prepare(migrate)
+        except (SQLAlchemyError, OSError) as error:
+            await store.close()
+            raise StoreError(f"the store at {full.render_as_string()} can't be opened: {_brief(error)}") from error
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent state of the rows and can't change any."""
+        async with self._readers.connect() as connection:
+            if self._lock is not None:
+                await connection.exec_driver_sql("BEGIN")
+                try:
+                    yield connection
+                finally:
+                    await connection.exec_driver_sql("ROLLBACK")
+            else:
+                yield connection
+
+    async def write(self, verb: Verb[Item, Result], item: Item) -> Result:
+        """Run *verb* on *item* in a group with all that waits; return its result when it is durable."""
+        return await self._writer.submit(verb, item)
+
+    async def close(self) -> None:
+        """Commit what waits and close every connection."""
+        await self._writer.close()
+        if self._connection is not None:
+            await self._connection.close()
+            self._connection = None
+        await self._readers.dispose()
+        await self._writers.dispose()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def groups(self) -> tuple[int, int]:
+        """How many groups were committed, and how many items they held (for metrics)."""
+        return self._writer.groups, self._writer.items
+
+    # -- the one writer ------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        async with self._writing:
+            if self._lock is None:
+                async with self._writers.begin() as connection:
+                    await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
+                    yield connection
+                return
+            if self._connection is None:
+                self._connection = await self._writers.connect()
+            connection = self._connection
+            await _flock(self._lock)
+            try:
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                    await connection.exec_driver_sql("COMMIT")
+                except BaseException:
+                    await self._roll_back(connection)
+                    raise
+            finally:
+                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    async def _roll_back(self, connection: AsyncConnection) -> None:
+        """Roll back; where even that fails, drop the connection (its close rolls back) and open a new one."""
+        try:
+            await asyncio.shield(connection.exec_driver_sql("ROLLBACK"))
+        except Exception:  # SQLite rolls back by itself on some errors: "no transaction is active"
+            self._connection = None
+            await connection.invalidate()
+
+    async def _prepare(self, migrate: bool) -> None:
+        async with self._readers.connect() as connection:
+            present = await schema.version(connection)
+        if present == schema.HEAD:
+            return
+        if present is not None and not schema.known(present):
+            raise StoreTooNew(
+                f"the store at {self.url.render_as_string()} has schema {present}, "
+                f"which is newer than this program ({schema.HEAD}); install the newer program"
+            )
+        if not migrate:
+            raise StoreError(f"the store has schema {present}, this program needs {schema.HEAD}")
+        async with self._transaction() as tx:  # under the lock: whoever comes second finds it done
+            if await schema.version(tx) != schema.HEAD:
+                await tx.run_sync(schema.upgrade)
+
+
+def _with_driver(url: str) -> URL:
+    full = make_url(url)
+    driver = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}.get(full.get_backend_name())
+    if driver is None:
+        raise StoreError(f"[store] url must start with sqlite:/// or postgresql://, not {full.drivername}")
+    return full.set(drivername=driver)
+
+
+def _engine(url: URL, *, reading: bool) -> AsyncEngine:
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(
+            url, pool_size=5, pool_pre_ping=True, isolation_level="REPEATABLE READ" if reading else "READ COMMITTED"
+        )
+    engine = create_async_engine(
+        url, isolation_level="AUTOCOMMIT", pool_size=8 if reading else 1, connect_args={"timeout": BUSY_SECONDS}
+    )
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def pragmas(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        if not reading:
+            cursor.execute("PRAGMA auto_vacuum=INCREMENTAL")  # before the first table: later it is ignored
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA wal_autocheckpoint=4000")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        if reading:
+            cursor.execute("PRAGMA query_only=ON")
+        cursor.close()
+
+    return engine
+
+
+async def _flock(lock: int) -> None:
+    """Take the exclusive lock, without a thread where it is free."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+
+
+def _brief(error: BaseException) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]

@@ -1,0 +1,51 @@
+"""Service Requests (SRs): numbers, accounts and statuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.domain.records import Request
+from gateway.store import rows
+from gateway.store.accounts import Taken
+from gateway.store.tables import requests
+
+
+async def by_number(connection: AsyncConnection, number: str) -> Request | None:
+    return (await by_numbers(connection, [number])).get(number)
+
+
+async def by_numbers(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Request]:
+    found = await connection.execute(select(requests).where(requests.c.number.in_(list(numbers))))
+    return {row["number"]: rows.request(row) for row in found.mappings()}
+
+
+async def everything(connection: AsyncConnection, account_id: str | None = None) -> list[Request]:
+    """All SRs, or an account's, by number."""
+    query = select(requests).order_by(requests.c.number)
+    if account_id is not None:
+        query = query.where(requests.c.account_id == account_id)
+    return [rows.request(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def add(tx: AsyncConnection, new: Request) -> None:
+    """Add an SR. Raises Taken when the number exists."""
+    if await by_number(tx, new.number) is not None:
+        raise Taken(f"SR {new.number} exists already")
+    await tx.execute(requests.insert().values(**{name: getattr(new, name) for name in Request.__dataclass_fields__}))
+
+
+async def set_status(
+    tx: AsyncConnection, number: str, status: str, substatus: str | None, at: datetime, *, closed: bool
+) -> None:
+    """Set an SR's status; *closed* tells whether it is one of the closed ones."""
+    await change(tx, number, status=status, substatus=substatus, status_changed_at=at, closed_at=at if closed else None)
+
+
+async def change(tx: AsyncConnection, number: str, **values: Any) -> None:
+    """Set columns of one SR."""
+    await tx.execute(update(requests).where(requests.c.number == number).values(**values))

@@ -1,0 +1,174 @@
+"""The store's promises, the same on every database: groups, isolation of failures, schema, audit chain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.domain.ids import new_id
+from gateway.domain.records import Account, AccountState
+from gateway.store import Store, StoreTooNew, accounts, audit, one_by_one, schema
+from gateway.store.tables import audit as audit_table
+from gateway.store.tables import leases, metadata
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = await Store.open(f"sqlite:///{tmp_path}/store.db")
+    yield opened
+    await opened.close()
+
+
+def account(login: str = "acme") -> Account:
+    return Account(
+        id=new_id(),
+        login=login,
+        sold_to="Acme",
+        end_user=f"Acme {login}",
+        region=None,
+        state=AccountState.ACTIVE,
+        agreement_ends=None,
+        password_hash="x",
+        password_set_at=NOON,
+        next_reset=None,
+        created_at=NOON,
+    )
+
+
+async def lease(tx: AsyncConnection, names: Sequence[str]) -> list[int | Exception]:
+    groups.append(list(names))
+    await tx.execute(leases.insert(), [{"name": name, "holder": "test", "until": NOON} for name in names])
+    return [len(names)] * len(names)
+
+
+groups: list[list[str]] = []
+
+
+async def held(store: Store) -> set[str]:
+    async with store.reading() as connection:
+        return set((await connection.execute(select(leases.c.name))).scalars())
+
+
+async def test_what_waits_shares_one_transaction(store: Store) -> None:
+    groups.clear()
+    sizes = await asyncio.gather(*(store.write(lease, f"n{i}") for i in range(50)))
+    assert sorted(name for group in groups for name in group) == sorted(f"n{i}" for i in range(50))
+    assert max(sizes) > 10, "the items that waited went in together"
+    assert store.groups[0] < 50
+    assert len(await held(store)) == 50
+
+
+async def test_a_poisoned_item_fails_alone(store: Store) -> None:
+    await store.write(lease, "twice")
+    results = await asyncio.gather(*(store.write(lease, name) for name in ("a", "twice", "b")), return_exceptions=True)
+    assert isinstance(results[1], Exception)
+    assert results[0] == results[2] == 1
+    assert await held(store) == {"twice", "a", "b"}
+
+
+async def test_an_exception_returned_is_raised_to_its_submitter_only(store: Store) -> None:
+    async def verb(tx: AsyncConnection, items: Sequence[int]) -> list[int | Exception]:
+        return [ValueError("odd") if item % 2 else item for item in items]
+
+    results = await asyncio.gather(*(store.write(verb, i) for i in range(4)), return_exceptions=True)
+    assert results[0] == 0
+    assert results[2] == 2
+    assert all(isinstance(results[i], ValueError) for i in (1, 3))
+
+
+async def test_readers_cannot_write_and_see_one_state(store: Store) -> None:
+    async with store.reading() as connection:
+        assert await _count(connection) == 0
+        await store.write(lease, "later")
+        assert await _count(connection) == 0, "the state at the first read"
+        with pytest.raises(Exception, match=r"readonly|read-only"):
+            await connection.execute(leases.insert().values(name="x", holder="x", until=NOON))
+    assert await held(store) == {"later"}
+
+
+async def _count(connection: AsyncConnection) -> int:
+    return len((await connection.execute(select(leases.c.name))).all())
+
+
+async def test_two_stores_take_turns(store: Store) -> None:
+    other = await Store.open(store.url.render_as_string())
+    try:
+        await asyncio.gather(*(s.write(lease, f"{i}-{k}") for i in range(40) for k, s in enumerate((store, other))))
+    finally:
+        await other.close()
+    assert len(await held(store)) == 80
+
+
+async def test_the_schema_is_what_the_tables_say(store: Store) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    async with store.reading() as connection:
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    assert differences == []
+
+
+def test_head_is_the_newest_migration() -> None:
+    assert schema.head() == schema.HEAD
+
+
+async def test_a_newer_store_is_refused_untouched(store: Store) -> None:
+    async def age(tx: AsyncConnection, version: str) -> None:
+        await tx.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+
+    await store.write(one_by_one(age), "9999")
+    with pytest.raises(StoreTooNew, match="9999"):
+        await Store.open(store.url.render_as_string())
+
+
+async def test_sqlite_is_set_to_keep_what_it_commits(store: Store) -> None:
+    async def pragmas(tx: AsyncConnection, item: None) -> list[object]:
+        names = ("journal_mode", "synchronous", "auto_vacuum", "foreign_keys")
+        return [(await tx.exec_driver_sql(f"PRAGMA {name}")).scalar() for name in names]
+
+    assert await store.write(one_by_one(pragmas), None) == ["wal", 2, 2, 1]
+
+
+async def test_an_account_comes_back_as_it_was_put(store: Store) -> None:
+    put = account()
+    await store.write(one_by_one(accounts.add), put)
+    async with store.reading() as connection:
+        assert await accounts.by_login(connection, "acme") == put
+
+
+async def test_a_login_and_a_combination_are_taken_once(store: Store) -> None:
+    add = one_by_one(accounts.add)
+    await store.write(add, account())
+    with pytest.raises(accounts.Taken, match="login acme"):
+        await store.write(add, replace(account(), sold_to="Other"))
+    with pytest.raises(accounts.Taken, match="has an account already"):
+        await store.write(add, replace(account("new"), end_user="Acme acme"))
+
+
+async def test_the_audit_chain_breaks_where_it_is_touched(store: Store) -> None:
+    async def log(tx: AsyncConnection, n: int) -> None:
+        await audit.append(tx, audit.Entry(NOON, "operator", "account.reset", f"a{n}", {"n": n}))
+
+    for n in range(5):
+        await store.write(one_by_one(log), n)
+    async with store.reading() as connection:
+        assert await audit.verify(connection) is None
+        assert [entry.subject for _, entry in await audit.entries(connection, 2)] == ["a3", "a4"]
+
+    async def tamper(tx: AsyncConnection, n: int) -> None:
+        await tx.execute(update(audit_table).where(audit_table.c.sequence == n).values(subject="nobody"))
+
+    await store.write(one_by_one(tamper), 3)
+    async with store.reading() as connection:
+        assert await audit.verify(connection) == 3

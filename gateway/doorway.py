@@ -1,0 +1,108 @@
+"""What a door process is handed by the supervisor, and how the two speak about starting, stopping and reloading.
+
+Each door is one process with one entry, ``async def serve(doorway: Doorway) -> None``, in ``gateway.ftps.door``,
+``gateway.smtp.door`` and ``gateway.housekeeping`` (a door without a socket).
+
+The rules a door keeps:
+
+- It accepts on ``doorway.sockets`` (bound and listening, non-blocking, owned by the supervisor) and binds no listening
+  address itself. What connects while a door is being restarted waits in that socket's queue.
+- It calls ``doorway.ready()`` once, when it can answer a client.
+- When ``doorway.stopping`` is set it accepts nothing more, lets running transfers finish until
+  ``doorway.drain_deadline`` (which may still move *nearer*: an impatient Ctrl-C), then keeps what is left as partials
+  and returns. ``doorway.drained(...)`` is that wait.
+- It registers ``doorway.on_reload(hook)`` if it holds anything that SIGHUP renews (certificates). A hook that raises is
+  logged and changes nothing: what was loaded before stays.
+- Returning before ``stopping`` is set, or raising, counts as dying: the supervisor starts the door again.
+
+A door never handles signals, never writes to the terminal but by the log, and never outlives the supervisor. A crash of
+the door leaves nothing here: the next one gets the same sockets and a fresh doorway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+ReloadHook = Callable[[], Awaitable[None] | None]
+
+
+def _nobody_listens() -> None:
+    """A doorway without a supervisor (a test, a benchmark) tells nobody that it is ready."""
+
+
+@dataclass(eq=False)
+class Doorway:
+    """One door's way in: its name, its sockets, its configuration, and when to stop.
+
+    Make it inside the running loop. A test may make one by itself:
+    ``Doorway("smtp", config, (listening_socket,))`` and later ``doorway.stop(within=0)``.
+    """
+
+    name: str
+    config: Any
+    """The validated ``gateway.config.Config``, as it was when the supervisor started."""
+    sockets: tuple[socket.socket, ...] = ()
+    """Bound, listening, non-blocking; none for housekeeping."""
+    tell_ready: Callable[[], None] = _nobody_listens
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when nothing more is to be accepted. Never cleared."""
+    drain_deadline: float = math.inf
+    """``time.monotonic()`` at which transfers must have ended; infinite until ``stopping`` is set. Safe to read from
+    any thread."""
+    _hooks: list[ReloadHook] = field(default_factory=list)
+    _nearer: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def ready(self) -> None:
+        """The door can answer a client now."""
+        self.tell_ready()
+
+    def on_reload(self, hook: ReloadHook) -> None:
+        """Call (and await, if it is a coroutine function) ``hook`` on every reload, in the loop."""
+        self._hooks.append(hook)
+
+    def remaining(self) -> float:
+        """Seconds left to drain, never below 0; infinite while the door is open."""
+        return max(0.0, self.drain_deadline - time.monotonic())
+
+    async def drained(self, transfers: Awaitable[object]) -> bool:
+        """Wait until ``stopping``, then for ``transfers`` until the deadline; False: time ran out, cut what is left."""
+        finished = asyncio.ensure_future(transfers)
+        try:
+            await self.stopping.wait()
+            while not finished.done() and self.remaining() > 0:
+                self._nearer.clear()
+                moved = asyncio.ensure_future(self._nearer.wait())
+                await asyncio.wait({finished, moved}, timeout=self.remaining(), return_when=asyncio.FIRST_COMPLETED)
+                moved.cancel()
+            if finished.done():
+                finished.result()
+                return True
+            return False
+        finally:
+            finished.cancel()
+
+    # The supervisor's side, called by the door process (and by tests).
+
+    def stop(self, within: float) -> None:
+        """Accept nothing more and have transfers end within so many seconds. Again: the nearer deadline holds."""
+        self.drain_deadline = min(self.drain_deadline, time.monotonic() + within)
+        self.stopping.set()
+        self._nearer.set()
+
+    async def reload(self) -> list[Exception]:
+        """Run every hook; what they raised comes back, and none keeps the next from running."""
+        failures: list[Exception] = []
+        for hook in self._hooks:
+            try:
+                waiting = hook()
+                if waiting is not None:
+                    await waiting
+            except Exception as error:
+                failures.append(error)
+        return failures

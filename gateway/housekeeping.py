@@ -1,0 +1,85 @@
+"""What the gateway does when no customer is at a door: a few named jobs, each run again and again in its own time.
+
+Rules: a job is a coroutine function that does a bounded amount of work, commits it, and says whether more is waiting.
+Jobs run side by side and never wait for each other. One that fails is logged with its stack and tried again later and
+later, up to ``LONGEST_PAUSE``; its success brings it back to its own rhythm. The others don't notice.
+
+It never listens, never answers a peer, and holds nothing that is not in the store: a crash in the middle of a job is
+answered by running the job again, so every job must find its own half-done work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from gateway.doorway import Doorway
+
+log = logging.getLogger("gateway.housekeeping")
+
+LONGEST_PAUSE = 300.0
+"""Seconds: the longest that a failing job is left alone."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """``run()`` does one bounded round and returns True if it should be called again at once (more is waiting)."""
+
+    name: str
+    every: float
+    """Seconds between the end of a round and the start of the next."""
+    run: Callable[[], Awaitable[bool]]
+
+
+def pause_after(every: float, failures: int) -> float:
+    """Seconds until a job's next round: its own rhythm, doubled for each failure in a row."""
+    if failures == 0:
+        return every
+    return min(max(every, 1.0) * 2.0**failures, max(LONGEST_PAUSE, every))
+
+
+def jobs(doorway: Doorway) -> Sequence[Job]:
+    """Every job of this gateway, from its configuration."""
+    return ()
+
+
+async def serve(doorway: Doorway) -> None:
+    """Run all jobs until the doorway stops; a job that is at work then may finish until the deadline."""
+    running = [asyncio.create_task(repeat(job, doorway.stopping), name=job.name) for job in jobs(doorway)]
+    doorway.ready()
+    try:
+        if not await doorway.drained(_all(running)):
+            log.warning("stopped before these jobs came to an end: %s", [t.get_name() for t in running if not t.done()])
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+async def repeat(job: Job, stopping: asyncio.Event) -> None:
+    """Run one job in its rhythm until ``stopping`` is set."""
+    failures = 0
+    while not stopping.is_set():
+        try:
+            more = await job.run()
+            failures = 0
+        except Exception:
+            failures += 1
+            more = False
+            log.exception("housekeeping job %s failed, %d in a row", job.name, failures)
+        if not more:
+            await _pause(pause_after(job.every, failures), stopping)
+
+
+async def _pause(seconds: float, stopping: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(stopping.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,218 @@
+"""One upload's bytes while they arrive: write, flush, then seal under the final name, keep as a partial, or discard.
+
+Rules: whoever resumes *fences* the one who held the file before: from then on an old session's ``write`` raises
+``Fenced`` and changes nothing. The hash always covers what is in the file: a resumed prefix is hashed again in a thread
+of its own while the rest arrives. Nothing is truncated before the first new byte is there.
+
+A crash leaves the file as far as the kernel wrote it; only what ``flush`` returned is promised.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+READ_BLOCK = 1 << 20
+
+
+class Fenced(Exception):
+    """Somebody else resumed this upload; the old connection must not write any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A durable version: *path* below the spool, *size* in bytes, *sha256* in hex."""
+
+    path: Path
+    sha256: str
+    size: int
+
+
+class Incoming:
+    """The open file of one upload. One thread writes; ``flush`` and ``fence`` may come from others."""
+
+    def __init__(
+        self, path: Path, place: Callable[[str], Path], closed: Callable[[Incoming], None], *, hashing: bool
+    ) -> None:
+        self.path = path
+        self._place = place
+        self._closed = closed
+        self._mutex = threading.Lock()
+        self._fenced = False
+        self._fd = -1
+        self._hash = hashlib.sha256() if hashing else None
+        self._catch_up: threading.Thread | None = None
+        self._hashed = 0
+        self._stale_end = False
+        self.size = 0
+
+    def create(self) -> Incoming:
+        """Make the file; it must not exist."""
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self
+
+    def reopen(self, offset: int) -> Incoming:
+        """Open a partial to go on at *offset* bytes.
+
+        Raises ValueError beyond its end, Fenced while another process holds it.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Fenced("another process holds this upload") from None
+            if not 0 <= offset <= os.fstat(fd).st_size:
+                raise ValueError(f"there are {os.fstat(fd).st_size} bytes, not {offset}")
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+        self.size = offset
+        os.lseek(fd, offset, os.SEEK_SET)
+        self._stale_end = os.fstat(fd).st_size > offset
+        if self._hash is not None and offset:
+            self._catch_up = threading.Thread(target=self._hash_prefix, name=f"hash {self.path.name}", daemon=True)
+            self._catch_up.start()
+        return self
+
+    def write(self, block: memoryview) -> None:
+        """Append *block*. Raises Fenced, or OSError when the disk refuses (what was written before stays)."""
+        with self._mutex:
+            self._check()
+            if self._stale_end:
+                os.ftruncate(self._fd, self.size)
+                self._stale_end = False
+            following = self._hash is not None and self._catch_up is None
+            rest = block
+            try:
+                while rest:
+                    rest = rest[os.write(self._fd, rest) :]
+            finally:
+                written = len(block) - len(rest)
+                self.size += written
+                if following and self._hash is not None:
+                    self._hash.update(block[:written])
+                    self._hashed = self.size
+
+    def flush(self) -> int:
+        """Make what is there durable (fdatasync) and return how many bytes that is."""
+        with self._mutex:
+            self._check()
+            size, fd = self.size, os.dup(self._fd)
+        try:
+            os.fdatasync(fd)
+        finally:
+            os.close(fd)
+        return size
+
+    def seal(self) -> Sealed:
+        """Give the bytes their final name, durably: fsync, rename, fsync of the directory. Ends this object.
+
+        Raises OSError when the disk refuses; the upload can then still be kept as a partial.
+        """
+        with self._mutex:
+            self._check()
+            if self._stale_end:
+                os.ftruncate(self._fd, self.size)
+                self._stale_end = False
+        digest = self.sha256()
+        with self._mutex:
+            self._check()
+            if os.fstat(self._fd).st_size != self.size:
+                raise OSError(f"{self.path.name}: the file has another length than was written")
+            os.fchmod(self._fd, 0o400)
+            os.fsync(self._fd)
+            final = self._place(digest)
+            os.rename(self.path, final)
+            sync_directory(final.parent)
+            self._close()
+        return Sealed(final, digest, self.size)
+
+    def keep(self) -> int:
+        """Leave a durable partial behind and return its size. Ends this object."""
+        size = self.flush()
+        with self._mutex:
+            self._close()
+        return size
+
+    def discard(self) -> None:
+        """Remove the bytes. Ends this object; harmless when it has ended."""
+        with self._mutex:
+            if self._fd >= 0:
+                self.path.unlink(missing_ok=True)
+                self._close()
+
+    def fence(self) -> None:
+        """Take the file away from whoever writes: returns when no further byte can come from there."""
+        with self._mutex:
+            self._fenced = True
+            if self._fd >= 0:
+                self._close()
+
+    def sha256(self) -> str:
+        """The hash of all that was written, in hex."""
+        thread = self._catch_up
+        if thread is not None:
+            thread.join()
+        with self._mutex:
+            if self._hash is None:
+                self._hash = hashlib.sha256()
+            self._follow()
+            return self._hash.hexdigest()
+
+    def _hash_prefix(self) -> None:
+        """Hash what stands in the file until the writer is caught up with; the writer then goes on by itself."""
+        while True:
+            with self._mutex:
+                if self._fd < 0:
+                    return
+                if self.size - self._hashed <= READ_BLOCK:
+                    self._follow()
+                    self._catch_up = None
+                    return
+                fd = os.dup(self._fd)
+                end = self.size
+            try:
+                self._advance(fd, end)
+            finally:
+                os.close(fd)
+
+    def _follow(self) -> None:
+        if self._hashed < self.size:
+            self._advance(self._fd, self.size)
+
+    def _advance(self, fd: int, end: int) -> None:
+        assert self._hash is not None
+        while self._hashed < end:
+            block = os.pread(fd, min(READ_BLOCK, end - self._hashed), self._hashed)
+            if not block:
+                raise OSError(f"{self.path.name}: shorter than it was")
+            self._hash.update(block)
+            self._hashed += len(block)
+
+    def _check(self) -> None:
+        if self._fenced:
+            raise Fenced("this upload was resumed by another session")
+        if self._fd < 0:
+            raise ValueError("this upload has ended")
+
+    def _close(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+        self._closed(self)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

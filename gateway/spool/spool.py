@@ -1,0 +1,160 @@
+"""The spool's folders: where an upload begins, where a version lies, and what is there after a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.domain.ids import is_id
+from gateway.spool.incoming import READ_BLOCK, Incoming, sync_directory
+
+SHARDS = [f"{number:02x}" for number in range(256)]
+
+
+def boot_id() -> str:
+    """What the kernel calls this boot: what was written under another one may be lost in part."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+class Spool:
+    """The bytes below *root*. Raises OSError where the directory can't be made or used."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.incoming = root / "incoming"
+        self.files = root / "files"
+        self._open: dict[str, Incoming] = {}
+        self._mutex = threading.Lock()
+        for folder in (self.incoming, self.files):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if len(os.listdir(self.files)) < len(SHARDS):
+            for shard in SHARDS:
+                (self.files / shard).mkdir(mode=0o700, exist_ok=True)
+            sync_directory(self.files)
+            sync_directory(root)
+
+    def begin(self, upload: str, *, hashing: bool = True) -> Incoming:
+        """Start an upload under its id. With *hashing* false the hash is taken when it is asked for."""
+        return self._register(upload, self._new(upload, hashing).create())
+
+    def resume(self, upload: str, offset: int, *, hashing: bool = True) -> Incoming:
+        """Go on with a partial at *offset* bytes, fencing whoever in this process still holds it.
+
+        Raises FileNotFoundError, ValueError (beyond its end), Fenced (another process holds it).
+        """
+        self.fence(upload)
+        return self._register(upload, self._new(upload, hashing).reopen(offset))
+
+    def fence(self, upload: str) -> None:
+        """Make sure that no session of this process writes to the upload any more."""
+        with self._mutex:
+            held = self._open.get(upload)
+        if held is not None:
+            held.fence()
+
+    def size_of_incoming(self, upload: str) -> int | None:
+        """How many bytes of an upload are there now; None when it is not there."""
+        with self._mutex:
+            held = self._open.get(upload)
+        if held is not None:
+            return held.size
+        try:
+            return self._incoming_path(upload).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def path(self, sha256: str, version: str) -> Path:
+        """Where a version's bytes lie."""
+        return self.files / sha256[:2] / f"{sha256}.{version}"
+
+    def open(self, sha256: str, version: str) -> BinaryIO:
+        """Open a version for reading, unbuffered."""
+        return open(self.path(sha256, version), "rb", buffering=0)
+
+    def open_incoming(self, upload: str) -> BinaryIO:
+        """Open a partial for reading, unbuffered."""
+        return open(self._incoming_path(upload), "rb", buffering=0)
+
+    def incoming_path(self, upload: str) -> Path:
+        """Where an upload's bytes lie while it is incomplete."""
+        return self._incoming_path(upload)
+
+    def remove(self, sha256: str, version: str) -> None:
+        """Remove a version's bytes (purge; a repeated upload that needs no version of its own)."""
+        self.path(sha256, version).unlink(missing_ok=True)
+
+    def remove_incoming(self, upload: str) -> None:
+        """Remove a partial's bytes."""
+        self.fence(upload)
+        self._incoming_path(upload).unlink(missing_ok=True)
+
+    def recover(self, upload: str, durable: int, *, same_boot: bool) -> int | None:
+        """Make an interrupted upload a partial again and return its size; None when nothing of it is there.
+
+        After a reboot it is cut back to *durable* bytes, for what lies beyond may be garbage. One that was sealed
+        when its row had not been committed yet comes back from ``files``: all of it was durable.
+        """
+        path = self._incoming_path(upload)
+        if not path.exists():
+            for sealed in self.files.glob(f"??/*.{upload}"):
+                sealed.chmod(0o600)
+                os.rename(sealed, path)
+                sync_directory(self.incoming)
+                return path.stat().st_size
+            return None
+        size = path.stat().st_size
+        path.chmod(0o600)
+        if not same_boot and size > durable:
+            os.truncate(path, durable)
+            size = durable
+        return size
+
+    def all_incoming(self) -> Iterator[tuple[str, int]]:
+        """Every file under ``incoming``: its name and size."""
+        for entry in sorted(os.scandir(self.incoming), key=lambda entry: entry.name):
+            yield entry.name, entry.stat().st_size
+
+    def all_files(self) -> Iterator[tuple[str, str, int]]:
+        """Every file under ``files``: hash and id from its name (both empty for a foreign name), and size."""
+        for shard in sorted(os.scandir(self.files), key=lambda entry: entry.name):
+            for entry in os.scandir(shard.path) if shard.is_dir() else [shard]:
+                sha256, _, version = entry.name.partition(".")
+                known = len(sha256) == 64 and is_id(version)
+                yield sha256 if known else "", version if known else entry.name, entry.stat().st_size
+
+    def digest(self, sha256: str, version: str) -> str:
+        """The hash of the bytes that are really there (for ``spool verify``)."""
+        digest = hashlib.sha256()
+        with self.open(sha256, version) as file:
+            while block := file.read(READ_BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def free(self) -> int:
+        """Bytes that may still be written to the disk."""
+        return shutil.disk_usage(self.root).free
+
+    def _new(self, upload: str, hashing: bool) -> Incoming:
+        return Incoming(
+            self._incoming_path(upload), lambda sha256: self.path(sha256, upload), self._unregister, hashing=hashing
+        )
+
+    def _incoming_path(self, upload: str) -> Path:
+        if not is_id(upload):
+            raise ValueError(f"not an id: {upload!r}")
+        return self.incoming / upload
+
+    def _register(self, upload: str, incoming: Incoming) -> Incoming:
+        with self._mutex:
+            self._open[upload] = incoming
+        return incoming
+
+    def _unregister(self, incoming: Incoming) -> None:
+        with self._mutex:
+            if self._open.get(incoming.path.name) is incoming:
+                del self._open[incoming.path.name]

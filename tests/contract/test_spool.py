@@ -1,0 +1,136 @@
+"""The spool's promises: final names are hashes and durable, partials resume, fenced sessions never write again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.ids import new_id
+from gateway.spool import Fenced, Spool
+
+BYTES = os.urandom(3 << 20)
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path)
+
+
+def test_a_version_lies_under_its_hash_read_only(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    for start in range(0, len(BYTES), 100_000):
+        incoming.write(memoryview(BYTES)[start : start + 100_000])
+    sealed = incoming.seal()
+    assert sealed.sha256 == hashlib.sha256(BYTES).hexdigest()
+    assert sealed.path == spool.root / "files" / sealed.sha256[:2] / f"{sealed.sha256}.{upload}"
+    assert sealed.path.read_bytes() == BYTES
+    assert sealed.path.stat().st_mode & 0o777 == 0o400
+    assert list(spool.all_incoming()) == []
+    assert list(spool.all_files()) == [(sealed.sha256, upload, len(BYTES))]
+    assert spool.digest(sealed.sha256, upload) == sealed.sha256
+
+
+@pytest.mark.parametrize("hashing", [True, False])
+@pytest.mark.parametrize("offset", [0, 1, 1_000_000, 2 << 20])
+def test_a_resumed_upload_has_the_hash_of_the_whole(spool: Spool, offset: int, hashing: bool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload, hashing=hashing)
+    incoming.write(memoryview(BYTES)[: 2 << 20])
+    assert incoming.keep() == 2 << 20
+    again = spool.resume(upload, offset, hashing=hashing)
+    for start in range(offset, len(BYTES), 65536):
+        again.write(memoryview(BYTES)[start : start + 65536])
+    assert again.seal().sha256 == hashlib.sha256(BYTES).hexdigest()
+
+
+def test_nothing_is_cut_before_the_first_new_byte_is_there(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(BYTES))
+    incoming.keep()
+    spool.resume(upload, 10).keep()
+    assert spool.size_of_incoming(upload) == len(BYTES)
+
+
+def test_a_partial_resumed_at_a_lower_offset_and_sealed_ends_there(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(BYTES))
+    incoming.keep()
+    sealed = spool.resume(upload, 10).seal()
+    assert sealed.size == 10
+    assert sealed.sha256 == hashlib.sha256(BYTES[:10]).hexdigest()
+
+
+def test_whoever_resumes_fences_the_session_before(spool: Spool) -> None:
+    upload = new_id()
+    old = spool.begin(upload)
+    old.write(memoryview(b"first"))
+    new = spool.resume(upload, 5)
+    with pytest.raises(Fenced):
+        old.write(memoryview(b"late"))
+    with pytest.raises(Fenced):
+        old.seal()
+    new.write(memoryview(b" second"))
+    sealed = new.seal()
+    assert sealed.path.read_bytes() == b"first second"
+
+
+def test_another_process_that_holds_an_upload_is_not_overruled(spool: Spool) -> None:
+    upload = new_id()
+    held = spool.begin(upload)
+    held.write(memoryview(b"x"))
+    with pytest.raises(Fenced):
+        Spool(spool.root).resume(upload, 1)
+    held.write(memoryview(b"y"))
+
+
+def test_beyond_its_end_a_partial_cannot_be_resumed(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(b"12345"))
+    incoming.keep()
+    with pytest.raises(ValueError, match="5 bytes, not 6"):
+        spool.resume(upload, 6)
+    assert spool.resume(upload, 5).keep() == 5
+
+
+def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(BYTES)[:1000])
+    assert incoming.flush() == 1000
+    incoming.write(memoryview(BYTES)[1000:2000])
+    incoming.fence()
+    assert spool.recover(upload, 1000, same_boot=True) == 2000
+    assert spool.recover(upload, 1000, same_boot=False) == 1000
+    assert spool.size_of_incoming(upload) == 1000
+
+
+def test_what_was_sealed_before_its_row_comes_back_as_a_partial(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(BYTES))
+    incoming.seal()
+    assert spool.recover(upload, 0, same_boot=False) == len(BYTES)
+    sealed = spool.resume(upload, len(BYTES)).seal()
+    assert sealed.path.read_bytes() == BYTES
+
+
+def test_a_path_is_never_made_of_anything_but_an_id(spool: Spool) -> None:
+    with pytest.raises(ValueError, match="not an id"):
+        spool.begin("../../etc/passwd")
+
+
+def test_a_discarded_upload_leaves_nothing(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(b"x"))
+    incoming.discard()
+    incoming.discard()
+    assert spool.size_of_incoming(upload) is None
+    assert spool.recover(upload, 0, same_boot=True) is None

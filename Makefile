@@ -4,15 +4,28 @@ BIN := .venv/bin
 
 .PHONY: setup run test lint clients lock clean
 
+# `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks hold every
+# package in every version with its hashes, so pip has nothing to resolve.
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIP) install --no-compile --no-deps --require-hashes -r
+INSTALL_SELF := $(PIP) install --no-compile --no-deps --no-build-isolation -e .
+
 setup: .venv/.ready
 
-.venv/.ready: requirements.lock pyproject.toml
+.venv/bin/python:
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+
+.venv/.runnable: requirements-run.lock pyproject.toml | .venv/bin/python
+	$(INSTALL) requirements-run.lock
+	$(INSTALL_SELF)
 	touch $@
 
-run: setup
+.venv/.ready: requirements.lock pyproject.toml | .venv/bin/python
+	$(INSTALL) requirements.lock
+	$(INSTALL_SELF)
+	touch .venv/.runnable $@
+
+run: .venv/.runnable
 	@exec $(BIN)/python -m gateway.demo
 
 lint: setup
@@ -28,8 +41,11 @@ clients:
 test: setup clients lint
 	$(BIN)/pytest $(PYTEST)
 
+# Both locks name the same versions: the second is the first without the test tools.
+COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --generate-hashes --universal --python-version 3.11
 lock:
-	uv pip compile --quiet --no-emit-index-url --generate-hashes --universal --python-version 3.11 --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) $(foreach extra,postgres mailauth tnef web checkout,--extra $(extra)) -c requirements.lock pyproject.toml -o requirements-run.lock
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -16,6 +16,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Date,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -57,6 +58,7 @@ metadata = MetaData(
 )
 
 _id = String(26)
+_sequence = BigInteger().with_variant(Integer, "sqlite")  # counts by itself; only INTEGER does in SQLite
 
 # --- who -----------------------------------------------------------------------------------------------------------
 
@@ -123,13 +125,16 @@ grants = Table(
     Index(None, "account_id"),
 )
 
+# Failed logins and what they led to: a score that fades (domain/throttle.py), and a ban once it was too high.
 bans = Table(
     "bans",
     metadata,
     Column("subject", Text, primary_key=True),  # "address 192.0.2.1" or "login acme"
-    Column("reason", Text, nullable=False),
-    Column("since", UtcTime, nullable=False),
-    Column("until", UtcTime, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("struck_at", UtcTime, nullable=False),
+    Column("reason", Text),
+    Column("since", UtcTime),
+    Column("until", UtcTime),
 )
 
 reveal_links = Table(
@@ -138,6 +143,7 @@ reveal_links = Table(
     Column("token_hash", String(64), primary_key=True),
     Column("account_id", _id, ForeignKey("accounts.id"), nullable=False),
     Column("contact_id", _id, ForeignKey("contacts.id")),
+    Column("sealed", LargeBinary),  # the password, under a key that only the token gives; emptied once it was shown
     Column("created_at", UtcTime, nullable=False),
     Column("expires_at", UtcTime, nullable=False),
     Column("used_at", UtcTime),
@@ -325,21 +331,26 @@ versions = Table(
 events = Table(
     "events",
     metadata,
-    Column("id", _id, primary_key=True),  # also the idempotency key
+    Column("sequence", _sequence, primary_key=True),  # the order in which they became true
+    Column("id", _id, nullable=False, unique=True),  # also the idempotency key
     Column("type", Text, nullable=False),
     Column("ordering", Text, nullable=False),  # "sr 12345" or "account …": delivered in order within it
     Column("payload", JSON, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("routed_at", UtcTime),  # None: not yet turned into deliveries
     Index(
-        "ix_events_unrouted", "id", sqlite_where=text("routed_at IS NULL"), postgresql_where=text("routed_at IS NULL")
+        "ix_events_unrouted",
+        "sequence",
+        sqlite_where=text("routed_at IS NULL"),
+        postgresql_where=text("routed_at IS NULL"),
     ),
 )
 
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("id", _id, primary_key=True),
+    Column("sequence", _sequence, primary_key=True),
+    Column("id", _id, nullable=False, unique=True),
     Column("event_id", _id, ForeignKey("events.id")),
     Column("kind", String(16), nullable=False),  # "webhook" or "mail"
     Column("target", Text, nullable=False),

@@ -1,0 +1,53 @@
+"""What the world is told: the types of event, and what one event is. ``docs/events/`` has a JSON Schema for each.
+
+Rules: an event is recorded in the transaction that made it true, and says facts, never secrets. ``ordering`` names what
+it belongs to: events of one SR (or one account) are delivered in the order in which they were recorded. The id is also
+the idempotency key: a receiver that has seen it has seen the event.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class EventType(StrEnum):
+    UPDATE_FILED = "update.filed"
+    UPDATE_MOVED = "update.moved"
+    UPDATE_PUBLISHED = "update.published"
+    FILE_RECEIVED = "file.received"
+    FILE_INCOMPLETE = "file.incomplete"
+    FILE_DAMAGED = "file.damaged"
+    FILE_UNFILED = "file.unfiled"
+    CUSTOMER_RESPONDED = "customer_responded"
+    PASSWORD_RESET_DUE = "password.reset_due"
+    PASSWORD_RESET = "password.reset"
+    ACCOUNT_LOCKED = "account.locked"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. *payload* is JSON: strings, numbers, lists; times as ``timestamp`` writes them."""
+
+    id: str
+    type: EventType
+    ordering: str
+    payload: dict[str, Any]
+    created_at: datetime
+
+
+def of_request(number: str) -> str:
+    """The ordering of everything that belongs to one SR."""
+    return f"sr {number}"
+
+
+def of_account(account_id: str) -> str:
+    """The ordering of what belongs to an account and to no SR."""
+    return f"account {account_id}"
+
+
+def timestamp(moment: datetime) -> str:
+    """2027-01-05T14:00:00Z, as payloads write times (RFC 3339)."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from gateway.domain.ids import new_id
+
 
 class EventType(StrEnum):
     UPDATE_FILED = "update.filed"
@@ -51,3 +53,14 @@ def of_account(account_id: str) -> str:
 def timestamp(moment: datetime) -> str:
     """2027-01-05T14:00:00Z, as payloads write times (RFC 3339)."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def about_request(type: EventType, number: str, at: datetime, **facts: Any) -> Event:
+    """An event of an SR, as of *at*; *facts* go into its payload."""
+    payload = {"sr": number, "at": timestamp(at), **facts}
+    return Event(new_id(at.timestamp()), type, of_request(number), payload, at)
+
+
+def about_account(type: EventType, account_id: str, at: datetime, **facts: Any) -> Event:
+    """An event of an ST/EU account that belongs to no SR."""
+    return Event(new_id(at.timestamp()), type, of_account(account_id), {"at": timestamp(at), **facts}, at)

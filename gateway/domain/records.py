@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
+from typing import Any
 
 
 class AccountState(StrEnum):
@@ -163,7 +164,7 @@ class Version:
     ended_at: datetime | None
     modified_at: datetime | None
     evidence: str | None
-    inspection: str | None
+    inspection: dict[str, Any] | None
     epoch: int
     durable_size: int
     boot_id: str | None

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.domain.events import Event, EventType, about_request
 from gateway.domain.records import Request
 from gateway.store import rows
 from gateway.store.accounts import Taken
@@ -49,3 +50,15 @@ async def set_status(
 async def change(tx: AsyncConnection, number: str, **values: Any) -> None:
     """Set columns of one SR."""
     await tx.execute(update(requests).where(requests.c.number == number).values(**values))
+
+
+WAITING = ("Awaiting Information", "Solution Proposed")
+"""Statuses in which a word from the customer stops the follow-up clock (PROGRAM.md, "SR statuses")."""
+
+
+async def note_response(tx: AsyncConnection, sr: Request, at: datetime, **facts: Any) -> list[Event]:
+    """Note that the customer answered; the event that says so where the SR waited for it, else none."""
+    await change(tx, sr.number, customer_responded_at=at)
+    if sr.status not in WAITING:
+        return []
+    return [about_request(EventType.CUSTOMER_RESPONDED, sr.number, at, status=sr.status, **facts)]

@@ -1,0 +1,286 @@
+"""Uploads: how a version comes to be, from its first row to its receipt. ``files`` has the tree they show up in.
+
+``begin`` records an upload that is under way (only larger ones need it before they end), ``claim`` hands a partial to
+whoever resumes it and raises its epoch, ``progress`` notes how far it is durable, ``settle`` says what became of it.
+Every one but the first names the epoch it holds: who was fenced gets ``Superseded`` and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.domain.events import Event, EventType, about_account, about_request
+from gateway.domain.ids import new_id
+from gateway.domain.records import Request, Version, VersionState
+from gateway.store import outbox, requests, rows
+from gateway.store.tables import accounts, names, versions
+
+
+class Superseded(Exception):
+    """Another session resumed this upload; what the old one says of it no longer counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """An upload that is under way: who sends what, to which path; *sr* is what the path says, true or not."""
+
+    id: str
+    account_id: str
+    path: str
+    sr: str | None
+    started_at: datetime
+    boot_id: str
+    peer: str | None = None
+    client: str | None = None
+    tls: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What became of an upload: *begin* makes the row where there is none yet."""
+
+    begin: Begin
+    epoch: int
+    state: VersionState
+    size: int
+    sha256: str | None
+    ended_at: datetime
+    evidence: str
+    inspection: dict[str, Any] | None = None
+    modified_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The receipt's facts. *repeats*: the same bytes were there already under this name, as *version*."""
+
+    version: Version
+    repeats: bool
+
+
+async def begin(tx: AsyncConnection, items: Sequence[Begin]) -> list[Version | Exception]:
+    """A verb: record uploads under way."""
+    return [await _begin(tx, item) for item in items]
+
+
+async def claim(tx: AsyncConnection, items: Sequence[tuple[str, str]]) -> list[Version | Exception]:
+    """A verb: take over the partial with (id, boot id) for resuming. LookupError when it is none any more."""
+    results: list[Version | Exception] = []
+    for version_id, boot_id in items:
+        changed = await tx.execute(
+            update(versions)
+            .where(versions.c.id == version_id, versions.c.state.in_(["receiving", "partial", "damaged"]))
+            .values(state="receiving", epoch=versions.c.epoch + 1, boot_id=boot_id)
+        )
+        results.append(await get(tx, version_id) if changed.rowcount else LookupError(version_id))
+    return results
+
+
+async def progress(tx: AsyncConnection, items: Sequence[tuple[str, int, int]]) -> list[Exception | None]:
+    """A verb: (id, epoch, durable bytes) of uploads under way."""
+    for version_id, epoch, durable in items:
+        await tx.execute(
+            update(versions)
+            .where(versions.c.id == version_id, versions.c.epoch == epoch, versions.c.durable_size < durable)
+            .values(durable_size=durable)
+        )
+    return [None] * len(items)
+
+
+async def settle(tx: AsyncConnection, items: Sequence[Settle]) -> list[Settled | Exception]:
+    """A verb: say what became of uploads, and raise the events that tell of it."""
+    return [await _settle(tx, item) for item in items]
+
+
+async def get(connection: AsyncConnection, version_id: str) -> Version:
+    """The version with this id. Raises LookupError."""
+    found = await connection.execute(joined().where(versions.c.id == version_id))
+    row = found.mappings().first()
+    if row is None:
+        raise LookupError(version_id)
+    return rows.version(row)
+
+
+async def under_way(connection: AsyncConnection) -> list[Version]:
+    """Every upload whose row says *receiving*: after a start, those that a crash interrupted."""
+    found = await connection.execute(joined().where(versions.c.state == "receiving"))
+    return [rows.version(row) for row in found.mappings()]
+
+
+async def recovered(tx: AsyncConnection, item: tuple[str, int | None, str]) -> None:
+    """Make an interrupted upload a partial of so many bytes again; None: nothing of it is left."""
+    version_id, size, evidence = item
+    await tx.execute(
+        update(versions)
+        .where(versions.c.id == version_id, versions.c.state == "receiving")
+        .values(
+            state="deleted" if size is None else "partial",
+            size=size or 0,
+            durable_size=size or 0,
+            evidence=evidence,
+            epoch=versions.c.epoch + 1,
+        )
+    )
+
+
+async def inspected(
+    tx: AsyncConnection, items: Sequence[tuple[str, dict[str, Any], bool, datetime]]
+) -> list[Exception | None]:
+    """A verb: (id, what a look inside said, whether it is damaged, when)."""
+    for version_id, inspection, damaged, at in items:
+        await tx.execute(
+            update(versions).where(versions.c.id == version_id).values(inspection=inspection, inspected_at=at)
+        )
+        if damaged:
+            changed = await tx.execute(
+                update(versions)
+                .where(versions.c.id == version_id, versions.c.state == "complete")
+                .values(state="damaged")
+            )
+            if changed.rowcount:
+                version = await get(tx, version_id)
+                await outbox.record(tx, await _event(tx, version, at))
+    return [None] * len(items)
+
+
+def joined() -> Any:
+    """Versions with the path and the SR of their names."""
+    return select(versions, names.c.path, names.c.sr).join(names, names.c.id == versions.c.name_id)
+
+
+async def _begin(tx: AsyncConnection, item: Begin) -> Version:
+    found = await tx.execute(
+        select(names.c.id).where(
+            names.c.account_id == item.account_id, names.c.path == item.path, names.c.removed_at.is_(None)
+        )
+    )
+    name_id = found.scalar()
+    if name_id is None:
+        name_id = new_id(item.started_at.timestamp())
+        sr = None if item.sr is None else await _own_request(tx, item.account_id, item.sr)
+        await tx.execute(
+            names.insert().values(
+                id=name_id,
+                account_id=item.account_id,
+                path=item.path,
+                parent=item.path.rpartition("/")[0] or "/",
+                sr=None if sr is None else sr.number,
+                created_at=item.started_at,
+            )
+        )
+        number = 1
+    else:
+        last = await tx.execute(select(func.max(versions.c.number)).where(versions.c.name_id == name_id))
+        number = (last.scalar() or 0) + 1
+    await tx.execute(
+        versions.insert().values(
+            id=item.id,
+            name_id=name_id,
+            account_id=item.account_id,
+            number=number,
+            state="receiving",
+            size=0,
+            started_at=item.started_at,
+            boot_id=item.boot_id,
+            peer=item.peer,
+            client=item.client,
+            tls=item.tls,
+        )
+    )
+    return await get(tx, item.id)
+
+
+async def _settle(tx: AsyncConnection, item: Settle) -> Settled | Exception:
+    try:
+        version = await get(tx, item.begin.id)
+    except LookupError:
+        version = await _begin(tx, item.begin)
+    if version.epoch != item.epoch or version.state is not VersionState.RECEIVING:
+        return Superseded(item.begin.id)
+    if item.state is VersionState.COMPLETE:
+        twin = await _twin(tx, version, item)
+        if twin is not None:
+            await tx.execute(versions.delete().where(versions.c.id == version.id))
+            return Settled(twin, repeats=True)
+    values = {"modified_at": item.modified_at} if item.modified_at is not None else {}
+    await tx.execute(
+        update(versions)
+        .where(versions.c.id == version.id)
+        .values(
+            state=item.state.value,
+            size=item.size,
+            durable_size=item.size,
+            sha256=item.sha256,
+            ended_at=item.ended_at,
+            evidence=item.evidence,
+            inspection=item.inspection,
+            inspected_at=None if item.inspection is None else item.ended_at,
+            **values,
+        )
+    )
+    version = await get(tx, version.id)
+    events = [await _event(tx, version, item.ended_at)]
+    if version.sr is not None and item.state is VersionState.COMPLETE:
+        sr = await requests.by_number(tx, version.sr)
+        assert sr is not None
+        events += await requests.note_response(tx, sr, item.ended_at, by="file", file=version.id)
+    await outbox.record(tx, *events)
+    return Settled(version, repeats=False)
+
+
+async def _twin(tx: AsyncConnection, version: Version, item: Settle) -> Version | None:
+    """The name's newest other version, if it is complete and has the same bytes."""
+    found = await tx.execute(
+        joined()
+        .where(
+            versions.c.name_id == select(versions.c.name_id).where(versions.c.id == version.id).scalar_subquery(),
+            versions.c.id != version.id,
+            versions.c.state != "deleted",
+        )
+        .order_by(versions.c.number.desc())
+        .limit(1)
+    )
+    row = found.mappings().first()
+    if row is None or row["state"] != "complete" or row["sha256"] != item.sha256 or row["size"] != item.size:
+        return None
+    return rows.version(row)
+
+
+async def _own_request(tx: AsyncConnection, account_id: str, number: str) -> Request | None:
+    sr = await requests.by_number(tx, number)
+    return sr if sr is not None and sr.account_id == account_id else None
+
+
+async def _event(tx: AsyncConnection, version: Version, at: datetime) -> Event:
+    login = (await tx.execute(select(accounts.c.login).where(accounts.c.id == version.account_id))).scalar()
+    facts = {
+        "account": login,
+        "file": {
+            "id": version.id,
+            "path": version.path,
+            "version": version.number,
+            "size": version.size,
+            "sha256": version.sha256,
+            "evidence": version.evidence,
+            "inspection": version.inspection,
+        },
+    }
+    kind = _EVENTS[version.state]
+    if version.sr is not None:
+        return about_request(kind, version.sr, at, **facts)
+    return about_account(
+        EventType.FILE_UNFILED if kind is EventType.FILE_RECEIVED else kind, version.account_id, at, **facts
+    )
+
+
+_EVENTS = {
+    VersionState.PARTIAL: EventType.FILE_INCOMPLETE,
+    VersionState.DAMAGED: EventType.FILE_DAMAGED,
+    VersionState.COMPLETE: EventType.FILE_RECEIVED,
+}

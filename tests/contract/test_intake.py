@@ -1,0 +1,277 @@
+"""Uploads from begin to receipt: what is acknowledged is durable, what is cut is a partial, nothing is overwritten."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.clock import SystemClock
+from gateway.domain.ids import new_id
+from gateway.domain.records import Account, AccountState, Request, Version, VersionState
+from gateway.intake import Intake, Receipt, Source, Upload
+from gateway.spool import Fenced, Spool
+from gateway.store import Store, accounts, files, one_by_one, requests, uploads
+from gateway.store.tables import events, names
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+BYTES = os.urandom(3 << 20)
+
+
+@pytest.fixture
+async def intake(tmp_path: Path) -> AsyncIterator[Intake]:
+    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+    loop = asyncio.get_running_loop()
+    made = Intake(store, Spool(tmp_path), SystemClock(), lambda work: asyncio.run_coroutine_threadsafe(work, loop))
+    account = Account(
+        id=ACME,
+        login="acme",
+        sold_to="Acme",
+        end_user="Acme",
+        region=None,
+        state=AccountState.ACTIVE,
+        agreement_ends=None,
+        password_hash="x",
+        password_set_at=NOON,
+        next_reset=None,
+        created_at=NOON,
+    )
+    await store.write(one_by_one(accounts.add), account)
+    sr = Request("12345", ACME, "Awaiting Information", None, None, None, NOON, NOON)
+    await store.write(one_by_one(requests.add), sr)
+    yield made
+    made.close()
+    await store.close()
+
+
+ACME = new_id()
+
+
+def source(path: str = "/SR-12345/logs.zip", sr: str | None = "12345") -> Source:
+    return Source(ACME, path, sr)
+
+
+async def blocking(function: Callable[..., Any], *arguments: Any) -> Any:
+    return await asyncio.to_thread(function, *arguments)
+
+
+def send(intake: Intake, data: bytes, where: Source | None = None) -> Receipt:
+    upload = intake.begin(where or source())
+    feed(upload, data)
+    return upload.complete("close_notify")
+
+
+def feed(upload: Upload, data: bytes) -> None:
+    for start in range(0, len(data), 1 << 18):
+        upload.write(memoryview(data)[start : start + (1 << 18)])
+
+
+async def shown(intake: Intake, path: str = "/SR-12345/logs.zip") -> Version | None:
+    async with intake.store.reading() as connection:
+        return await files.newest(connection, ACME, path)
+
+
+async def told(intake: Intake) -> list[str]:
+    async with intake.store.reading() as connection:
+        return list((await connection.execute(select(events.c.type).order_by(events.c.sequence))).scalars())
+
+
+@pytest.mark.parametrize("size", [0, 10, 3 << 20])
+async def test_a_receipt_speaks_of_bytes_and_row(intake: Intake, size: int) -> None:
+    data = BYTES[:size]
+    receipt = await blocking(send, intake, data)
+    version = receipt.version
+    assert (version.state, version.size, version.sr, version.number) == (VersionState.COMPLETE, size, "12345", 1)
+    assert version.sha256 == hashlib.sha256(data).hexdigest()
+    assert intake.spool.path(version.sha256, version.id).read_bytes() == data
+    assert await shown(intake) == version
+    assert await told(intake) == ["file.received", "customer_responded"]
+
+
+async def test_the_same_name_again_is_a_new_version_and_keeps_the_first(intake: Intake) -> None:
+    first = await blocking(send, intake, b"monday")
+    second = await blocking(send, intake, b"tuesday")
+    assert (first.version.number, second.version.number) == (1, 2)
+    async with intake.store.reading() as connection:
+        assert [v.id for v in await files.listing(connection, sr="12345")] == [first.version.id, second.version.id]
+    assert intake.spool.digest(first.version.sha256, first.version.id) == first.version.sha256
+
+
+async def test_the_same_bytes_again_are_the_same_receipt(intake: Intake) -> None:
+    first = await blocking(send, intake, BYTES)
+    second = await blocking(send, intake, BYTES)
+    assert second.repeats
+    assert second.version == first.version
+    assert len(list(intake.spool.all_files())) == 1
+
+
+async def test_a_cut_upload_is_a_partial_and_resumes_to_the_right_hash(intake: Intake) -> None:
+    def cut() -> Version | None:
+        upload = intake.begin(source())
+        feed(upload, BYTES[:2_000_000])
+        return upload.keep("fin without close_notify")
+
+    partial = await blocking(cut)
+    assert (partial.state, partial.size) == (VersionState.PARTIAL, 2_000_000)
+    assert await told(intake) == ["file.incomplete"]
+
+    def resume() -> Receipt:
+        upload = intake.resume(partial, source(), 2_000_000)
+        feed(upload, BYTES[2_000_000:])
+        return upload.complete("close_notify")
+
+    receipt = await blocking(resume)
+    assert receipt.version.id == partial.id
+    assert receipt.version.sha256 == hashlib.sha256(BYTES).hexdigest()
+
+
+async def test_the_session_that_was_fenced_can_neither_write_nor_settle(intake: Intake) -> None:
+    def race() -> Receipt:
+        old = intake.begin(source())
+        feed(old, BYTES[:2_000_000])
+        version = intake.submit(one_version(intake)).result()
+        new = intake.resume(version, source(), 2_000_000)
+        with pytest.raises(Fenced):
+            old.write(memoryview(b"late"))
+        assert old.keep("reset") is None
+        feed(new, BYTES[2_000_000:])
+        return new.complete("close_notify")
+
+    receipt = await blocking(race)
+    assert receipt.version.sha256 == hashlib.sha256(BYTES).hexdigest()
+
+
+async def one_version(intake: Intake) -> Version:
+    async def nothing(tx: AsyncConnection, item: None) -> None:
+        """Durable after all that was submitted before it."""
+
+    await intake.store.write(one_by_one(nothing), None)
+    async with intake.store.reading() as connection:
+        (version,) = await files.listing(connection)
+        return version
+
+
+async def test_a_damaged_upload_stays_resumable(intake: Intake) -> None:
+    def damaged() -> Receipt:
+        upload = intake.begin(source())
+        feed(upload, BYTES[:2_000_000])
+        return upload.complete("close_notify", damaged=True, inspection={"words": "zip: truncated"})
+
+    first = (await blocking(damaged)).version
+    assert first.state is VersionState.DAMAGED
+    assert await told(intake) == ["file.damaged"]
+
+    def resume() -> Receipt:
+        upload = intake.resume(first, source(), 2_000_000)
+        feed(upload, BYTES[2_000_000:])
+        return upload.complete("close_notify")
+
+    receipt = await blocking(resume)
+    assert receipt.version.state is VersionState.COMPLETE
+    assert receipt.version.sha256 == hashlib.sha256(BYTES).hexdigest()
+    assert len(list(intake.spool.all_files())) == 1
+
+
+async def test_beyond_its_end_nothing_is_resumed_and_nothing_changes(intake: Intake) -> None:
+    def cut() -> Version | None:
+        upload = intake.begin(source())
+        feed(upload, b"12345")
+        return upload.keep("reset")
+
+    partial = await blocking(cut)
+    with pytest.raises(ValueError, match="not 6"):
+        await blocking(intake.resume, partial, source(), 6)
+    assert await shown(intake) == partial
+
+
+async def test_what_a_crash_interrupted_is_a_partial_at_the_next_start(intake: Intake) -> None:
+    def interrupted() -> None:
+        upload = intake.begin(source())
+        feed(upload, BYTES[:2_000_000])
+        intake.submit(one_version(intake)).result()
+        upload._incoming.fence()  # the process is gone, its row still says receiving
+
+    await blocking(interrupted)
+    (found,) = await intake.recover()
+    assert "2000000 bytes kept" in found
+    version = await shown(intake)
+    assert version is not None
+    assert (version.state, version.size) == (VersionState.PARTIAL, 2_000_000)
+
+
+async def test_an_upload_that_never_sent_a_byte_leaves_nothing(intake: Intake) -> None:
+    assert await blocking(lambda: intake.begin(source()).keep("reset")) is None
+    assert await shown(intake) is None
+    assert list(intake.spool.all_incoming()) == []
+
+
+async def test_an_sr_of_another_account_is_not_touched(intake: Intake) -> None:
+    other = Request("777", ACME, "Open", "New", None, None, NOON, NOON)
+
+    async def add(tx: AsyncConnection, item: None) -> None:
+        await tx.execute(accounts.accounts.insert().from_select(*_copy()))
+        await requests.add(tx, other)
+        await requests.change(tx, "777", account_id="0" * 26)
+
+    await intake.store.write(one_by_one(add), None)
+    receipt = await blocking(send, intake, b"x", source("/777_logs.zip", "777"))
+    assert receipt.version.sr is None
+    assert await told(intake) == ["file.unfiled"]
+
+
+def _copy() -> tuple[list[str], Any]:
+    from sqlalchemy import literal
+
+    table = accounts.accounts
+    columns = list(table.c.keys())
+    changed = {"id": literal("0" * 26), "login": literal("other"), "end_user": literal("Other")}
+    return columns, select(*[changed.get(name, table.c[name]) for name in columns]).where(table.c.id == ACME)
+
+
+async def test_a_rename_moves_the_name_with_its_versions(intake: Intake) -> None:
+    await blocking(send, intake, b"1", source("/logs.zip.part", None))
+    await blocking(send, intake, b"2", source("/logs.zip", None))
+    item = (ACME, "/logs.zip.part", "/logs.zip", lambda path: None)
+    await intake.store.write(one_by_one(files.rename), item)
+    assert await shown(intake, "/logs.zip.part") is None
+    version = await shown(intake, "/logs.zip")
+    assert version is not None
+    assert version.number == 2
+    async with intake.store.reading() as connection:
+        assert {(v.path, v.number) for v in await files.listing(connection)} == {("/logs.zip", 1), ("/logs.zip", 2)}
+        assert len((await connection.execute(select(names))).all()) == 1
+
+
+async def test_a_folder_is_removed_only_when_it_is_empty(intake: Intake) -> None:
+    make, drop = one_by_one(files.make_folder), one_by_one(files.remove_folder)
+    await intake.store.write(make, (ACME, "/a", NOON))
+    with pytest.raises(FileExistsError):
+        await intake.store.write(make, (ACME, "/a", NOON))
+    await blocking(send, intake, b"x", source("/a/x.log", None))
+    with pytest.raises(OSError, match="not empty"):
+        await intake.store.write(drop, (ACME, "/a"))
+    await intake.store.write(one_by_one(files.remove), (ACME, "/a/x.log", NOON))
+    await intake.store.write(drop, (ACME, "/a"))
+    async with intake.store.reading() as connection:
+        assert await files.subfolders(connection, ACME, "/") == []
+        (gone,) = await files.listing(connection)
+        assert gone.state is VersionState.DELETED
+
+
+async def test_an_upload_that_was_removed_meanwhile_is_not_acknowledged(intake: Intake) -> None:
+    def removed() -> None:
+        upload = intake.begin(source())
+        feed(upload, BYTES)
+        intake.submit(intake.store.write(one_by_one(files.remove), (ACME, "/SR-12345/logs.zip", NOON))).result()
+        upload.complete("close_notify")
+
+    with pytest.raises(uploads.Superseded):
+        await blocking(removed)

@@ -89,6 +89,7 @@ class Store:
                 finally:
                     await connection.exec_driver_sql("ROLLBACK")
             else:
+                await connection.execution_options(postgresql_readonly=True)
                 yield connection
 
     async def write(self, verb: Verb[Item, Result], item: Item) -> Result:

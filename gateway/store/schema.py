@@ -9,8 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 HEAD = "0001"
@@ -26,15 +25,9 @@ def known(version: str) -> bool:
 
 async def version(connection: AsyncConnection) -> str | None:
     """The schema's version of the database behind *connection*; None for an empty one."""
-    try:
-        found = await connection.execute(text("SELECT version_num FROM alembic_version"))
-        row = found.first()
-    except DBAPIError as error:
-        if "alembic_version" not in str(error.orig):
-            raise
-        if connection.dialect.name != "sqlite":
-            await connection.rollback()
+    if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
         return None
+    row = (await connection.execute(text("SELECT version_num FROM alembic_version"))).first()
     return None if row is None else str(row[0])
 
 

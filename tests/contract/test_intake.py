@@ -27,8 +27,7 @@ BYTES = os.urandom(3 << 20)
 
 
 @pytest.fixture
-async def intake(tmp_path: Path) -> AsyncIterator[Intake]:
-    store = await Store.open(f"sqlite:///{tmp_path}/store.db")
+async def intake(tmp_path: Path, store: Store) -> AsyncIterator[Intake]:
     loop = asyncio.get_running_loop()
     made = Intake(store, Spool(tmp_path), SystemClock(), lambda work: asyncio.run_coroutine_threadsafe(work, loop))
     account = Account(
@@ -49,7 +48,6 @@ async def intake(tmp_path: Path) -> AsyncIterator[Intake]:
     await store.write(one_by_one(requests.add), sr)
     yield made
     made.close()
-    await store.close()
 
 
 ACME = new_id()

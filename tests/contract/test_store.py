@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
@@ -19,13 +18,6 @@ from gateway.store.tables import audit as audit_table
 from gateway.store.tables import leases, metadata
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(f"sqlite:///{tmp_path}/store.db")
-    yield opened
-    await opened.close()
 
 
 def account(login: str = "acme") -> Account:
@@ -132,6 +124,7 @@ async def test_a_newer_store_is_refused_untouched(store: Store) -> None:
         await Store.open(store.url.render_as_string())
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_sqlite_is_set_to_keep_what_it_commits(store: Store) -> None:
     async def pragmas(tx: AsyncConnection, item: None) -> list[object]:
         names = ("journal_mode", "synchronous", "auto_vacuum", "foreign_keys")

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clients lock clean
+.PHONY: setup run test lint clients lock docs clean
 
 # `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks hold every
 # package in every version with its hashes, so pip has nothing to resolve.
@@ -46,6 +46,10 @@ COMPILE := uv pip compile --quiet --no-emit-index-url --no-header --generate-has
 lock:
 	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
 	$(COMPILE) $(foreach extra,postgres mailauth tnef web checkout,--extra $(extra)) -c requirements.lock pyproject.toml -o requirements-run.lock
+
+# The pages and the example that are written from the code itself; a test fails while one of them is stale.
+docs: setup
+	$(BIN)/python tests/docs/pages.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -1,0 +1,6 @@
+"""``pages`` stands beside these tests, for the make target and for them."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

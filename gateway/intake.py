@@ -15,6 +15,7 @@ The methods of ``Upload`` block and belong to the session's own thread; *submit*
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from gateway.clock import Clock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Version, VersionState
 from gateway.spool import Fenced, Incoming, Spool, boot_id
-from gateway.store import Store, one_by_one, uploads
+from gateway.store import Store, files, one_by_one, uploads
 
 ROW_AFTER = 1 << 20
 """Bytes after which an upload under way is recorded, so that a crash leaves a partial that can be found."""
@@ -101,7 +102,10 @@ class Intake:
             words.append(
                 f"{version.path} ({version.id}): " + ("nothing left" if size is None else f"{size} bytes kept")
             )
-        return words
+        async with self.store.reading() as connection:
+            known = await files.known(connection)
+        swept = await asyncio.to_thread(self.spool.sweep, known)
+        return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
 
     def close(self) -> None:
         self.flusher.shutdown()

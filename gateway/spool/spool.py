@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -113,6 +115,26 @@ class Spool:
             os.truncate(path, durable)
             size = durable
         return size
+
+    def sweep(self, known: Container[str], *, idle: float = 60.0) -> list[str]:
+        """Remove what lies under ``incoming`` that no row knows, nobody holds, and nobody wrote for *idle* seconds.
+
+        A crash leaves such files: small uploads and mails that were under way, of which nothing was acknowledged.
+        """
+        removed = []
+        for entry in list(os.scandir(self.incoming)):
+            if entry.name in known or time.time() - entry.stat().st_mtime < idle:
+                continue
+            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
+                removed.append(entry.name)
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+        return removed
 
     def all_incoming(self) -> Iterator[tuple[str, int]]:
         """Every file under ``incoming``: its name and size."""

@@ -198,9 +198,33 @@ async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str |
 async def used(connection: AsyncConnection, account_id: str) -> int:
     """Bytes that count to an account's quota: every version whose bytes are still kept."""
     found = await connection.execute(
-        select(func.coalesce(func.sum(versions.c.size), 0)).where(versions.c.account_id == account_id)
+        select(func.coalesce(func.sum(versions.c.size), 0)).where(
+            versions.c.account_id == account_id, versions.c.purged_at.is_(None)
+        )
     )
     return int(found.scalar() or 0)
+
+
+async def purgeable(connection: AsyncConnection, removed_before: datetime) -> list[Version]:
+    """Deleted versions whose names were removed before then and whose bytes are still there."""
+    found = await connection.execute(
+        joined().where(
+            versions.c.state == "deleted", versions.c.purged_at.is_(None), names.c.removed_at < removed_before
+        )
+    )
+    return [rows.version(row) for row in found.mappings()]
+
+
+async def purged(tx: AsyncConnection, item: tuple[str, datetime]) -> None:
+    """Note that a version's bytes are gone: (version id, now)."""
+    version_id, at = item
+    await tx.execute(update(versions).where(versions.c.id == version_id).values(purged_at=at))
+
+
+async def known(connection: AsyncConnection) -> set[str]:
+    """The ids of all versions whose bytes are kept."""
+    found = await connection.execute(select(versions.c.id).where(versions.c.purged_at.is_(None)))
+    return set(found.scalars())
 
 
 async def _name(connection: AsyncConnection, account_id: str, path: str) -> str | None:

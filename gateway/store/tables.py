@@ -309,6 +309,7 @@ versions = Table(
     Column("evidence", Text),
     Column("inspection", JSON),
     Column("inspected_at", UtcTime),
+    Column("purged_at", UtcTime),  # its bytes are gone; the row tells what they were
     Column("client", Text),
     Column("peer", Text),
     Column("tls", Text),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -21,17 +23,14 @@ def _programs() -> Path | None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The socket directory of a running PostgreSQL; it does not start as root, so root lends it another user."""
     programs = _programs()
     if programs is None:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    root = os.geteuid() == 0
-    home = tmp_path_factory.mktemp("postgres").resolve()
+    home = Path(tempfile.mkdtemp(prefix="gateway-postgres-"))  # pytest's own folders are closed to other users
     who: list[str] = []
-    if root:
-        for folder in (home, *home.parents[:2]):
-            folder.chmod(0o755)
+    if os.geteuid() == 0:
         owner = pwd.getpwnam("postgres")
         os.chown(home, owner.pw_uid, owner.pw_gid)
         who = ["runuser", "-u", "postgres", "--"]
@@ -59,6 +58,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield str(home)
     finally:
         run(str(programs / "pg_ctl"), "-D", str(data), "-w", "-s", "-m", "immediate", "stop")
+        shutil.rmtree(home)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

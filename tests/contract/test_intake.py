@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from gateway.clock import SystemClock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Account, AccountState, Request, Version, VersionState
 from gateway.intake import Intake, Receipt, Source, Upload
+from gateway.retention import purge
 from gateway.spool import Fenced, Spool
 from gateway.store import Store, accounts, files, one_by_one, requests, uploads
 from gateway.store.tables import events, names
@@ -273,3 +274,37 @@ async def test_an_upload_that_was_removed_meanwhile_is_not_acknowledged(intake: 
 
     with pytest.raises(uploads.Superseded):
         await blocking(removed)
+
+
+async def test_a_deleted_file_counts_and_can_be_exported_until_its_grace_is_over(intake: Intake) -> None:
+    receipt = await blocking(send, intake, b"12345", source("/x.log", None))
+    kept = await blocking(send, intake, b"678", source("/y.log", None))
+    await intake.store.write(one_by_one(files.remove), (ACME, "/x.log", NOON))
+    later = NOON + timedelta(days=7)
+    assert await purge(intake.store, intake.spool, later, timedelta(days=14)) == []
+    async with intake.store.reading() as connection:
+        assert await files.used(connection, ACME) == 8
+    (gone,) = await purge(intake.store, intake.spool, later, timedelta(days=6))
+    assert gone.id == receipt.version.id
+    assert [version for _, version, _ in intake.spool.all_files()] == [kept.version.id]
+    async with intake.store.reading() as connection:
+        assert await files.used(connection, ACME) == 3
+    assert await purge(intake.store, intake.spool, later, timedelta(days=6)) == []
+
+
+async def test_what_no_row_knows_and_nobody_holds_is_swept_at_the_start(intake: Intake) -> None:
+    def leave() -> tuple[Version | None, str, str]:
+        partial = intake.begin(source())
+        feed(partial, b"kept")
+        crashed = intake.begin(source("/crashed", None))
+        feed(crashed, b"never acknowledged")
+        crashed._incoming.fence()
+        live = intake.begin(source("/live", None))
+        feed(live, b"under way")
+        return partial.keep("reset"), crashed.id, live.id
+
+    partial, crashed, live = await blocking(leave)
+    for name, _ in intake.spool.all_incoming():
+        os.utime(intake.spool.incoming_path(name), (0, 0))
+    assert [words.partition(":")[0] for words in await intake.recover()] == [crashed]
+    assert {name for name, _ in intake.spool.all_incoming()} == {partial.id, live}

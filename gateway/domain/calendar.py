@@ -13,8 +13,8 @@ It never looks at a clock or a store: facts and now come in, a decision goes out
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -32,13 +32,28 @@ _RHYTHM = re.compile(rf"({'|'.join(ORDINALS)}) ({'|'.join(WEEKDAYS)}) ({'|'.join
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an account is at home: its zone decides the hour, its holidays decide the day."""
+    """Where an account is at home: its zone decides the hour, its business days the day, its telephone whom to call."""
 
     zone: tzinfo = UTC
     holidays: frozenset[date] = frozenset()
+    weekdays: frozenset[int] = frozenset(range(5))
+    telephones: tuple[str, ...] = ()
+    language: str = "en"
 
     def is_business_day(self, day: date) -> bool:
-        return day.weekday() < 5 and day not in self.holidays
+        return day.weekday() in self.weekdays and day not in self.holidays
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Every region's place by the region's name; ``elsewhere`` is that of an account without a known region."""
+
+    elsewhere: Place = field(default_factory=Place)
+    by_region: Mapping[str, Place] = field(default_factory=dict)
+
+    def of(self, region: str | None) -> Place:
+        """The place of a region, whose name is compared without regard to case."""
+        return self.elsewhere if region is None else self.by_region.get(region.casefold(), self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +105,10 @@ def next_reset(after: datetime, rhythm: Rhythm = QUARTERLY, place: Place | None 
     raise ValueError("no business day in two years: check the region's holidays")
 
 
-def stage_due(due: datetime, now: datetime, place: Place, sent: Collection[int] = ()) -> int | None:
-    """The reminder to send now for a reset at ``due``: 14, 7 or 1 (days before), or None.
+def stage_due(
+    due: datetime, now: datetime, place: Place, sent: Collection[int] = (), stages: Collection[int] = STAGES
+) -> int | None:
+    """The reminder to send now for a reset at ``due``: one of ``stages`` (days before), or None.
 
     A stage opens at the reset's local hour, so many calendar days before. A stage that a later one has
     overtaken is never sent afterwards.
@@ -99,7 +116,7 @@ def stage_due(due: datetime, now: datetime, place: Place, sent: Collection[int] 
     if now >= due:
         return None
     local = due.astimezone(place.zone)
-    opened = [stage for stage in STAGES if now >= _days_before(local, stage)]
+    opened = [stage for stage in stages if now >= _days_before(local, stage)]
     if not opened or min(opened) in sent:
         return None
     return min(opened)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,21 @@ class Limit:
 PER_ADDRESS = Limit(20, timedelta(minutes=15))
 """One address may be a company's whole network, with many accounts behind it."""
 PER_LOGIN = Limit(10, timedelta(minutes=15))
+
+
+def address_subject(address: str) -> str:
+    """What the strikes of an address are kept under: an IPv4 address, or the /64 that one IPv6 subscriber holds."""
+    parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return f"address {ip_network((parsed, 64), strict=False)}"
+        parsed = parsed.ipv4_mapped
+    return f"address {parsed}"
+
+
+def login_subject(login: str) -> str:
+    """What the strikes of a login are kept under, whether or not there is such an account."""
+    return f"login {login[:64]}"
 
 
 @dataclass(frozen=True, slots=True)

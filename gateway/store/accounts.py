@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.records import Account
 from gateway.store import rows
 from gateway.store.tables import account_activity, accounts
+
+_AT_ONCE = 500
+"""Values in one IN list: databases bound what a statement may hold."""
 
 
 class Taken(Exception):
@@ -25,6 +28,16 @@ async def by_login(connection: AsyncConnection, login: str) -> Account | None:
 
 async def by_id(connection: AsyncConnection, account_id: str) -> Account | None:
     return await _one(connection, accounts.c.id == account_id)
+
+
+async def by_ids(connection: AsyncConnection, account_ids: Collection[str]) -> dict[str, Account]:
+    """Those of several accounts that there are, by id."""
+    found: dict[str, Account] = {}
+    ids = list(account_ids)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = await connection.execute(select(accounts).where(accounts.c.id.in_(ids[start : start + _AT_ONCE])))
+        found |= {row["id"]: rows.account(row) for row in some.mappings()}
+    return found
 
 
 async def by_combination(connection: AsyncConnection, sold_to: str, end_user: str) -> Account | None:

@@ -383,6 +383,22 @@ resets = Table(
     Column("account_id", _id, ForeignKey("accounts.id"), primary_key=True),
     Column("due_at", UtcTime, primary_key=True),  # never twice for the same due date
     Column("reset_at", UtcTime, nullable=False),
+    Column("noticed_at", UtcTime),  # None: its contacts have still to hear of it
+    Index(
+        "ix_resets_unnoticed",
+        "due_at",
+        sqlite_where=text("noticed_at IS NULL"),
+        postgresql_where=text("noticed_at IS NULL"),
+    ),
+)
+
+reminders = Table(
+    "reminders",
+    metadata,
+    Column("account_id", _id, ForeignKey("accounts.id"), primary_key=True),
+    Column("due_at", UtcTime, primary_key=True),
+    Column("stage", Integer, primary_key=True),  # days before; each stage once
+    Column("reminded_at", UtcTime, nullable=False),
 )
 
 audit = Table(

@@ -1,0 +1,216 @@
+"""The check at a door: a login and a password come in, an admission or a refusal goes out, and later the session's end.
+
+Rules: a banned address or login is refused before anything is verified. Every other answer costs two verifications, or
+none where the same right credential was verified minutes ago. A wrong guess is a strike, durable before the refusal
+returns. A ban of a login does not keep out the address that this account last logged in from, nor a remembered
+credential: a stranger's guesses must not lock a customer out.
+
+It never holds a session and never ends one itself: ``ended`` says which must go, and the door ends them. A crash loses
+at most what was seen of clients in the last instant (last login, software).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from gateway import log as logs
+from gateway.access.hashing import Busy, Hashing
+from gateway.access.remembered import Remembered
+from gateway.clock import Clock
+from gateway.domain import throttle
+from gateway.domain.admission import Admitted, WrongPassword, admit, session_ends
+from gateway.domain.calendar import Places
+from gateway.domain.events import Event, EventType, of_account, timestamp
+from gateway.domain.ids import new_id
+from gateway.domain.records import Account
+from gateway.domain.replies import Refusal, Reply
+from gateway.domain.replies import login as replies
+from gateway.store import Store, accounts, bans, one_by_one
+
+log = logs.get(__name__)
+
+Key = TypeVar("Key", bound=Hashable)
+
+_LONGEST = 512
+"""Characters of a login or password that are looked at: more than any of ours has."""
+
+_strike = one_by_one(bans.strike)
+_forgive = one_by_one(bans.forgive)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who stands at the door: an address, and what is known of its software and its TLS (for the operator)."""
+
+    address: str
+    client: str | None = None
+    tls: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many failures an address and a login have, and how soon they are forgotten."""
+
+    per_address: throttle.Limit = throttle.PER_ADDRESS
+    per_login: throttle.Limit = throttle.PER_LOGIN
+
+
+class Access:
+    """One process's check. All methods belong to its event loop."""
+
+    def __init__(
+        self, store: Store, hashing: Hashing, clock: Clock, places: Places | None = None, limits: Limits | None = None
+    ) -> None:
+        self._store = store
+        self._hashing = hashing
+        self._clock = clock
+        self._places = places or Places()
+        self._limits = limits or Limits()
+        self._remembered = Remembered(clock)
+        self._seen: dict[str, dict[str, Any]] = {}
+        self._noting: asyncio.Task[None] | None = None
+
+    async def greet(self, address: str) -> None:
+        """Refuse a banned address before it says a word. Raises Refusal."""
+        subject = throttle.address_subject(address)
+        async with self._store.reading() as connection:
+            strikes = (await bans.of(connection, [subject])).get(subject)
+        self._refuse_banned(strikes, subject)
+
+    async def login(self, login: str, password: str, peer: Peer) -> Admitted:
+        """Let *peer* in as *login*, or raise Refusal with the reply to give."""
+        login, password = _storable(login), _storable(password)
+        by_address, by_login = throttle.address_subject(peer.address), throttle.login_subject(login)
+        async with self._store.reading() as connection:
+            account = await accounts.by_login(connection, login)
+            strikes = await bans.of(connection, (by_address, by_login))
+            known = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
+        present, former = (None, None) if account is None else (account.password_hash, account.former_hash)
+        digest = self._remembered.digest(login, password, present, former)
+        match = self._remembered.find(digest)
+        try:
+            self._refuse_banned(strikes.get(by_address), by_address)
+            if match is None and known.get("last_login_from") != peer.address:
+                self._refuse_banned(strikes.get(by_login), by_login)
+            if match is None:
+                match = await self._remembered.once(digest, lambda: self._hashing.match(password, present, former))
+            now = self._clock.now()
+            admitted = admit(account, match, now, self._places.of(account.region if account else None))
+        except Busy as busy:
+            raise Refusal(replies.BUSY, str(busy)) from None
+        except WrongPassword as refusal:
+            await self._count(by_address, by_login, login, account, peer, refusal)
+            self._note_failure(login, account, peer, refusal)
+            raise
+        except Refusal as refusal:
+            self._note_failure(login, account, peer, refusal)
+            raise
+        if by_login in strikes:
+            await self._store.write(_forgive, by_login)
+        seen = {"client": peer.client, "tls": peer.tls}
+        self._note(admitted.account.id, last_login_at=now, last_login_from=peer.address, **seen)
+        return admitted
+
+    async def ended(self, sessions: Mapping[Key, Admitted]) -> dict[Key, Reply]:
+        """Those *sessions* that must end (a reset, a disabled account, an agreement's end), with the 421 of each."""
+        if not sessions:
+            return {}
+        async with self._store.reading() as connection:
+            now_there = await accounts.by_ids(connection, {admitted.account.id for admitted in sessions.values()})
+        now = self._clock.now()
+        replies = {
+            key: session_ends(
+                admitted, now_there.get(admitted.account.id), now, self._places.of(admitted.account.region)
+            )
+            for key, admitted in sessions.items()
+        }
+        return {key: reply for key, reply in replies.items() if reply is not None}
+
+    async def watch(
+        self, sessions: Callable[[], Mapping[Key, Admitted]], end: Callable[[Key, Reply], None], every: float = 0.5
+    ) -> None:
+        """Look at all *sessions* again and again, and call *end* for each that must go, until cancelled.
+
+        A look is one query by primary key, and none while nobody is logged in. A look that fails is logged, and tried
+        again. *end* may be called again for a session that is still there at the next look.
+        """
+        while True:
+            try:
+                for key, reply in (await self.ended(sessions())).items():
+                    end(key, reply)
+            except Exception:
+                log.exception("could not look for sessions that must end")
+            await asyncio.sleep(every)
+
+    async def close(self) -> None:
+        """Write what was seen last."""
+        while self._noting is not None:
+            await asyncio.wait([self._noting])
+
+    def _refuse_banned(self, strikes: throttle.Strikes | None, subject: str) -> None:
+        now = self._clock.now()
+        if strikes is None or strikes.until is None or not strikes.banned(now):
+            return
+        minutes = math.ceil((strikes.until - now) / timedelta(minutes=1))
+        raise Refusal(replies.too_many_failures(subject.startswith("address"), minutes), f"banned: {subject}")
+
+    async def _count(
+        self, by_address: str, by_login: str, login: str, account: Account | None, peer: Peer, refusal: Refusal
+    ) -> None:
+        """Make the strikes durable: who closes the connection early must not guess for free."""
+        now = self._clock.now()
+        locked = None if account is None else _locked(account, peer, now)
+        tried = f"{refusal.reason} for {login[:64]!r} from {peer.address}"
+        await asyncio.gather(
+            self._store.write(_strike, bans.Failure(by_address, self._limits.per_address, now, tried)),
+            self._store.write(_strike, bans.Failure(by_login, self._limits.per_login, now, tried, locked)),
+        )
+
+    def _note_failure(self, login: str, account: Account | None, peer: Peer, refusal: Refusal) -> None:
+        log.info("login refused", login=login[:64], peer=peer.address, reason=refusal.reason)
+        if account is not None:
+            self._note(
+                account.id,
+                last_failure_at=self._clock.now(),
+                last_failure_from=peer.address,
+                last_failure=refusal.reason,
+            )
+
+    def _note(self, account_id: str, **seen: Any) -> None:
+        """Keep what was seen, soon: logins don't wait for it, and many of one account become one row written."""
+        self._seen.setdefault(account_id, {}).update(seen)
+        if self._noting is None:
+            self._noting = asyncio.create_task(self._write_notes(), name="account-activity")
+
+    async def _write_notes(self) -> None:
+        try:
+            while self._seen:
+                noted, self._seen = self._seen, {}
+                try:
+                    await asyncio.gather(*(self._store.write(accounts.note_activity, each) for each in noted.items()))
+                except Exception:
+                    log.exception("could not note what was seen of clients", accounts=len(noted))
+        finally:
+            self._noting = None
+
+
+def _storable(text: str) -> str:
+    """What a peer typed, in a form that every database and hash takes; no login and no password is changed by it."""
+    return text[:_LONGEST].encode("utf-8", "replace").decode().replace("\0", "?")
+
+
+def _locked(account: Account, peer: Peer, now: datetime) -> Event:
+    payload = {
+        "account": account.login,
+        "sold_to": account.sold_to,
+        "end_user": account.end_user,
+        "region": account.region,
+        "at": timestamp(now),
+        "last_failure_from": peer.address,
+    }
+    return Event(new_id(now.timestamp()), EventType.ACCOUNT_LOCKED, of_account(account.id), payload, now)

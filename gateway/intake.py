@@ -43,6 +43,7 @@ class Source:
     """Where an upload comes from: the account, the path in its tree, the SR its path names, and what is known of it."""
 
     account_id: str
+    login: str
     path: str
     sr: str | None
     peer: str | None = None
@@ -111,9 +112,8 @@ class Intake:
         self.flusher.shutdown()
 
     def _begin(self, upload: str, source: Source, at: datetime) -> uploads.Begin:
-        return uploads.Begin(
-            upload, source.account_id, source.path, source.sr, at, self.boot, source.peer, source.client, source.tls
-        )
+        where = (source.account_id, source.login, source.path, source.sr)
+        return uploads.Begin(upload, *where, at, self.boot, source.peer, source.client, source.tls)
 
 
 class Upload:
@@ -200,9 +200,8 @@ class Upload:
         intake = self._intake
         if self._row is not None:
             self._row.result()
-        item = uploads.Settle(
-            self._begin, self._epoch, state, size, sha256, intake.clock.now(), evidence, inspection, modified_at
-        )
+        end = (state, size, sha256, intake.clock.now(), evidence, inspection, modified_at)
+        item = uploads.Settle(self._begin, self._recorded, self._epoch, *end)
         settled: uploads.Settled = intake.submit(intake.store.write(uploads.settle, item)).result()
         return settled
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
@@ -32,6 +32,7 @@ class Begin:
 
     id: str
     account_id: str
+    login: str
     path: str
     sr: str | None
     started_at: datetime
@@ -43,9 +44,10 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Settle:
-    """What became of an upload: *begin* makes the row where there is none yet."""
+    """What became of an upload. *recorded*: ``begin`` was submitted before; else the row is made now."""
 
     begin: Begin
+    recorded: bool
     epoch: int
     state: VersionState
     size: int
@@ -94,8 +96,13 @@ async def progress(tx: AsyncConnection, items: Sequence[tuple[str, int, int]]) -
 
 
 async def settle(tx: AsyncConnection, items: Sequence[Settle]) -> list[Settled | Exception]:
-    """A verb: say what became of uploads, and raise the events that tell of it."""
-    return [await _settle(tx, item) for item in items]
+    """A verb: say what became of uploads, and record the events that tell of it.
+
+    Whole uploads under new names, which is nearly all of them, go in together: four statements however many.
+    """
+    new = await _under_new_names(tx, items)
+    settled = await _insert(tx, list(new.values()))
+    return [settled.get(item.begin.id) or await _settle(tx, item) for item in items]
 
 
 async def get(connection: AsyncConnection, version_id: str) -> Version:
@@ -145,13 +152,99 @@ async def inspected(
             )
             if changed.rowcount:
                 version = await get(tx, version_id)
-                await outbox.record(tx, await _event(tx, version, at))
+                login = await tx.execute(select(accounts.c.login).where(accounts.c.id == version.account_id))
+                await outbox.record(tx, _event(version, str(login.scalar()), at))
     return [None] * len(items)
 
 
 def joined() -> Any:
     """Versions with the path and the SR of their names."""
     return select(versions, names.c.path, names.c.sr).join(names, names.c.id == versions.c.name_id)
+
+
+async def _under_new_names(tx: AsyncConnection, items: Sequence[Settle]) -> dict[tuple[str, str], Settle]:
+    """The first whole upload for each path that is no name yet."""
+    new: dict[tuple[str, str], Settle] = {}
+    for item in items:
+        if not item.recorded and item.state is not VersionState.PARTIAL:
+            new.setdefault((item.begin.account_id, item.begin.path), item)
+    if new:
+        found = await tx.execute(
+            select(names.c.account_id, names.c.path).where(
+                tuple_(names.c.account_id, names.c.path).in_(list(new)), names.c.removed_at.is_(None)
+            )
+        )
+        for account_id, path in found:
+            del new[account_id, path]
+    return new
+
+
+async def _insert(tx: AsyncConnection, items: list[Settle]) -> dict[str, Settled]:
+    if not items:
+        return {}
+    numbers = {item.begin.sr for item in items if item.begin.sr is not None}
+    srs = await requests.by_numbers(tx, numbers) if numbers else {}
+    named: list[dict[str, Any]] = []
+    rows_: list[dict[str, Any]] = []
+    events: list[Event] = []
+    settled: dict[str, Settled] = {}
+    for item in items:
+        begin = item.begin
+        sr = None if begin.sr is None else srs.get(begin.sr)
+        if sr is not None and sr.account_id != begin.account_id:
+            sr = None
+        name = _new_name(begin, sr)
+        row = _new_version(begin, name["id"], 1) | _ended(item)
+        version = rows.version(_VERSION_DEFAULTS | row | {"path": begin.path, "sr": name["sr"]})
+        named.append(name)
+        rows_.append(row)
+        events.append(_event(version, begin.login, item.ended_at))
+        if sr is not None and item.state is VersionState.COMPLETE:
+            events += await requests.note_response(tx, sr, item.ended_at, by="file", file=version.id)
+        settled[begin.id] = Settled(version, repeats=False)
+    await tx.execute(names.insert(), named)
+    await tx.execute(versions.insert(), rows_)
+    await outbox.record(tx, *events)
+    return settled
+
+
+def _new_name(begin: Begin, sr: Request | None) -> dict[str, Any]:
+    return {
+        "id": new_id(begin.started_at.timestamp()),
+        "account_id": begin.account_id,
+        "path": begin.path,
+        "parent": begin.path.rpartition("/")[0] or "/",
+        "sr": None if sr is None else sr.number,
+        "created_at": begin.started_at,
+    }
+
+
+def _new_version(begin: Begin, name_id: str, number: int) -> dict[str, Any]:
+    return {
+        "id": begin.id,
+        "name_id": name_id,
+        "account_id": begin.account_id,
+        "number": number,
+        "started_at": begin.started_at,
+        "boot_id": begin.boot_id,
+        "peer": begin.peer,
+        "client": begin.client,
+        "tls": begin.tls,
+    }
+
+
+def _ended(item: Settle) -> dict[str, Any]:
+    return {
+        "state": item.state.value,
+        "size": item.size,
+        "durable_size": item.size,
+        "sha256": item.sha256,
+        "ended_at": item.ended_at,
+        "evidence": item.evidence,
+        "inspection": item.inspection,
+        "inspected_at": None if item.inspection is None else item.ended_at,
+        "modified_at": item.modified_at,
+    }
 
 
 async def _begin(tx: AsyncConnection, item: Begin) -> Version:
@@ -162,37 +255,15 @@ async def _begin(tx: AsyncConnection, item: Begin) -> Version:
     )
     name_id = found.scalar()
     if name_id is None:
-        name_id = new_id(item.started_at.timestamp())
         sr = None if item.sr is None else await _own_request(tx, item.account_id, item.sr)
-        await tx.execute(
-            names.insert().values(
-                id=name_id,
-                account_id=item.account_id,
-                path=item.path,
-                parent=item.path.rpartition("/")[0] or "/",
-                sr=None if sr is None else sr.number,
-                created_at=item.started_at,
-            )
-        )
-        number = 1
+        name = _new_name(item, sr)
+        await tx.execute(names.insert().values(**name))
+        name_id, number = name["id"], 1
     else:
         last = await tx.execute(select(func.max(versions.c.number)).where(versions.c.name_id == name_id))
         number = (last.scalar() or 0) + 1
-    await tx.execute(
-        versions.insert().values(
-            id=item.id,
-            name_id=name_id,
-            account_id=item.account_id,
-            number=number,
-            state="receiving",
-            size=0,
-            started_at=item.started_at,
-            boot_id=item.boot_id,
-            peer=item.peer,
-            client=item.client,
-            tls=item.tls,
-        )
-    )
+    row = _new_version(item, name_id, number)
+    await tx.execute(versions.insert().values(state="receiving", size=0, **row))
     return await get(tx, item.id)
 
 
@@ -208,24 +279,12 @@ async def _settle(tx: AsyncConnection, item: Settle) -> Settled | Exception:
         if twin is not None:
             await tx.execute(versions.delete().where(versions.c.id == version.id))
             return Settled(twin, repeats=True)
-    values = {"modified_at": item.modified_at} if item.modified_at is not None else {}
-    await tx.execute(
-        update(versions)
-        .where(versions.c.id == version.id)
-        .values(
-            state=item.state.value,
-            size=item.size,
-            durable_size=item.size,
-            sha256=item.sha256,
-            ended_at=item.ended_at,
-            evidence=item.evidence,
-            inspection=item.inspection,
-            inspected_at=None if item.inspection is None else item.ended_at,
-            **values,
-        )
-    )
+    values = _ended(item)
+    if item.modified_at is None:
+        del values["modified_at"]  # a client may have set it while the upload was a partial
+    await tx.execute(update(versions).where(versions.c.id == version.id).values(**values))
     version = await get(tx, version.id)
-    events = [await _event(tx, version, item.ended_at)]
+    events = [_event(version, item.begin.login, item.ended_at)]
     if version.sr is not None and item.state is VersionState.COMPLETE:
         sr = await requests.by_number(tx, version.sr)
         assert sr is not None
@@ -257,8 +316,7 @@ async def _own_request(tx: AsyncConnection, account_id: str, number: str) -> Req
     return sr if sr is not None and sr.account_id == account_id else None
 
 
-async def _event(tx: AsyncConnection, version: Version, at: datetime) -> Event:
-    login = (await tx.execute(select(accounts.c.login).where(accounts.c.id == version.account_id))).scalar()
+def _event(version: Version, login: str, at: datetime) -> Event:
     facts = {
         "account": login,
         "file": {
@@ -284,3 +342,5 @@ _EVENTS = {
     VersionState.DAMAGED: EventType.FILE_DAMAGED,
     VersionState.COMPLETE: EventType.FILE_RECEIVED,
 }
+
+_VERSION_DEFAULTS: dict[str, Any] = {"epoch": 1}

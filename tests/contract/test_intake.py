@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ ACME = new_id()
 
 
 def source(path: str = "/SR-12345/logs.zip", sr: str | None = "12345") -> Source:
-    return Source(ACME, path, sr)
+    return Source(ACME, "acme", path, sr)
 
 
 async def blocking(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -102,6 +103,26 @@ async def test_the_same_name_again_is_a_new_version_and_keeps_the_first(intake: 
     async with intake.store.reading() as connection:
         assert [v.id for v in await files.listing(connection, sr="12345")] == [first.version.id, second.version.id]
     assert intake.spool.digest(first.version.sha256, first.version.id) == first.version.sha256
+
+
+async def test_uploads_that_end_together_under_one_name_are_versions_of_it(intake: Intake) -> None:
+    def both() -> list[Receipt]:
+        uploads = [intake.begin(source()) for _ in range(3)]
+        for number, upload in enumerate(uploads):
+            feed(upload, b"%d" % number)
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda upload: upload.complete("close_notify"), uploads))
+
+    receipts = await blocking(both)
+    assert sorted(receipt.version.number for receipt in receipts) == [1, 2, 3]
+    assert len({receipt.version.id for receipt in receipts}) == 3
+
+
+async def test_what_a_receipt_says_is_what_the_store_says(intake: Intake) -> None:
+    for data in (b"first", b"second"):
+        receipt = await blocking(send, intake, data)
+        async with intake.store.reading() as connection:
+            assert await uploads.get(connection, receipt.version.id) == receipt.version
 
 
 async def test_the_same_bytes_again_are_the_same_receipt(intake: Intake) -> None:

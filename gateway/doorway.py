@@ -8,12 +8,13 @@ The rules a door keeps:
 - It accepts on ``doorway.sockets`` (bound and listening, non-blocking, owned by the supervisor) and binds no listening
   address itself. What connects while a door is being restarted waits in that socket's queue.
 - It calls ``doorway.ready()`` once, when it can answer a client.
-- When ``doorway.stopping`` is set it accepts nothing more, lets running transfers finish until
+- When ``doorway.stopping`` is set it accepts nothing more (and closes its sockets), lets running transfers finish until
   ``doorway.drain_deadline`` (which may still move *nearer*: an impatient Ctrl-C), then keeps what is left as partials
   and returns. ``doorway.drained(...)`` is that wait.
 - It registers ``doorway.on_reload(hook)`` if it holds anything that SIGHUP renews (certificates). A hook that raises is
   logged and changes nothing: what was loaded before stays.
-- Returning before ``stopping`` is set, or raising, counts as dying: the supervisor starts the door again.
+- What the configuration makes impossible it raises as ``CannotServe``, before it is ready. Returning before it is
+  stopped, or raising anything else, counts as dying: the supervisor starts the door again.
 
 A door never handles signals, never writes to the terminal but by the log, and never outlives the supervisor. A crash of
 the door leaves nothing here: the next one gets the same sockets and a fresh doorway.
@@ -27,7 +28,14 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+
+from gateway.config import Config
+
+
+class CannotServe(Exception):
+    """This configuration can't be served: one clear line for the operator that names the setting or file and what is
+    wrong with it. A door raises it from ``serve`` before it is ready; the gateway then ends with exit code 2."""
+
 
 ReloadHook = Callable[[], Awaitable[None] | None]
 
@@ -45,7 +53,7 @@ class Doorway:
     """
 
     name: str
-    config: Any
+    config: Config
     """The validated ``gateway.config.Config``, as it was when the supervisor started."""
     sockets: tuple[socket.socket, ...] = ()
     """Bound, listening, non-blocking; none for housekeeping."""

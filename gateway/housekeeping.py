@@ -11,13 +11,13 @@ answered by running the job again, so every job must find its own half-done work
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from gateway.doorway import Doorway
+from gateway.log import get
 
-log = logging.getLogger("gateway.housekeeping")
+log = get("gateway.housekeeping")
 
 LONGEST_PAUSE = 300.0
 """Seconds: the longest that a failing job is left alone."""
@@ -51,7 +51,8 @@ async def serve(doorway: Doorway) -> None:
     doorway.ready()
     try:
         if not await doorway.drained(_all(running)):
-            log.warning("stopped before these jobs came to an end: %s", [t.get_name() for t in running if not t.done()])
+            left = [task.get_name() for task in running if not task.done()]
+            log.warning("stopped before these jobs came to an end", jobs=", ".join(left))
     finally:
         for task in running:
             task.cancel()
@@ -73,7 +74,7 @@ async def repeat(job: Job, stopping: asyncio.Event) -> None:
         except Exception:
             failures += 1
             more = False
-            log.exception("housekeeping job %s failed, %d in a row", job.name, failures)
+            log.exception("a housekeeping job failed", job=job.name, in_a_row=failures)
         if not more:
             await _pause(pause_after(job.every, failures), stopping)
 

@@ -7,17 +7,18 @@ import math
 
 import pytest
 
+from gateway.config import Config
 from gateway.doorway import Doorway
 
 
 async def test_an_open_door_has_no_deadline() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
     assert doorway.remaining() == math.inf
     assert not doorway.stopping.is_set()
 
 
 async def test_transfers_that_end_in_time_are_drained() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
     last_byte = asyncio.Event()
     drained = asyncio.create_task(doorway.drained(last_byte.wait()))
     doorway.stop(within=60)
@@ -27,14 +28,14 @@ async def test_transfers_that_end_in_time_are_drained() -> None:
 
 
 async def test_a_transfer_that_outlasts_the_deadline_is_not_waited_for() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
     drained = asyncio.create_task(doorway.drained(asyncio.Event().wait()))
     doorway.stop(within=0.01)
     assert await drained is False
 
 
 async def test_a_second_stop_moves_the_deadline_nearer_but_never_further() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
     drained = asyncio.create_task(doorway.drained(asyncio.Event().wait()))
     doorway.stop(within=3600)
     await asyncio.sleep(0)
@@ -45,7 +46,7 @@ async def test_a_second_stop_moves_the_deadline_nearer_but_never_further() -> No
 
 
 async def test_a_transfer_that_raises_is_heard_of() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
 
     async def transfers() -> None:
         raise OSError("disk")
@@ -56,7 +57,7 @@ async def test_a_transfer_that_raises_is_heard_of() -> None:
 
 
 async def test_a_reload_hook_that_fails_keeps_no_other_from_running() -> None:
-    doorway = Doorway("smtp", None)
+    doorway = Doorway("smtp", Config())
     ran: list[str] = []
 
     async def certificates() -> None:

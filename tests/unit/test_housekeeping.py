@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway import housekeeping
+from gateway.config import Config
 from gateway.doorway import Doorway
 from gateway.housekeeping import LONGEST_PAUSE, Job, pause_after, repeat
 
@@ -47,9 +48,7 @@ async def test_a_failing_job_is_logged_and_tried_again(
         raise OSError("the store is away")
 
     await asyncio.wait_for(repeat(Job("outbox", 0.0, run), stopping), 30)
-    assert [r.getMessage() for r in caplog.records] == [
-        f"housekeeping job outbox failed, {n} in a row" for n in (1, 2, 3)
-    ]
+    assert [vars(record)["facts"] for record in caplog.records] == [{"job": "outbox", "in_a_row": n} for n in (1, 2, 3)]
 
 
 async def test_serve_lets_a_job_at_work_finish(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +62,7 @@ async def test_serve_lets_a_job_at_work_finish(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(housekeeping, "jobs", lambda doorway: [Job("slow", 3600, run)])
     ready = asyncio.Event()
-    doorway = Doorway("housekeeping", None, tell_ready=ready.set)
+    doorway = Doorway("housekeeping", Config(), tell_ready=ready.set)
     serving = asyncio.create_task(housekeeping.serve(doorway))
     await asyncio.wait_for(at_work.wait(), 30)
     assert ready.is_set()

@@ -1,0 +1,108 @@
+"""One process of one door, as the supervisor sees it: start it, open it, hear from it, stop it, see it end.
+
+A process is made at once but serves only when it is opened, so that its imports run while the supervisor still checks.
+It ends exactly once; ``ended`` is the exit code then (negative: the signal). Nothing is left behind: it is reaped,
+and its control socket closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+from gateway.config import Config
+from gateway.daemon import control
+
+PROCESS = "gateway.daemon.process"
+
+
+class Child:
+    """A process that serves one door: *name*, with the ``serve`` of *module*. Make it inside the running loop."""
+
+    def __init__(self, name: str, module: str) -> None:
+        loop = asyncio.get_running_loop()
+        self.name = name
+        self.ready: asyncio.Future[None] = loop.create_future()
+        """Done when clients are answered; cancelled when the process ends before that."""
+        self.ended: asyncio.Future[int] = loop.create_future()
+        self.reloaded = asyncio.Event()
+        self.cannot: str | None = None
+        """Why the configuration can't be served, if that is what ended it."""
+        self.heard = time.monotonic()
+        """When the door last gave a sign of life."""
+        self._opened = False
+        self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._line.setblocking(False)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", PROCESS, name, module, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # the terminal's Ctrl-C is the supervisor's alone
+            )
+        self._watch = os.pidfd_open(self._process.pid)
+        loop.add_reader(self._watch, self._end)
+        loop.add_reader(self._line, self._hear)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
+        """Let it serve: on these sockets, with this configuration."""
+        self._opened = True
+        self.heard = time.monotonic()
+        try:
+            control.send_open(self._line, config, lock, sockets)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # it has ended, which ``ended`` tells
+
+    def stop(self, within: float) -> None:
+        """Have it accept nothing more and its transfers end within so many seconds; end it if it never opened."""
+        if self._opened:
+            control.send(self._line, "stop", f"{within:.3f}")
+        else:
+            self.kill()
+
+    def reload(self) -> None:
+        self.reloaded.clear()
+        control.send(self._line, "reload")
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+
+    def _hear(self) -> bool:
+        """Take one message; False when none waits, or none ever will."""
+        try:
+            message = control.receive(self._line)
+        except (BlockingIOError, ConnectionResetError):
+            return False
+        self.heard = time.monotonic()
+        match message:
+            case None:
+                asyncio.get_running_loop().remove_reader(self._line)
+                return False
+            case "ready", _ if not self.ready.done():
+                self.ready.set_result(None)
+            case "reloaded", _:
+                self.reloaded.set()
+            case "cannot", why:
+                self.cannot = why
+        return True
+
+    def _end(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._watch)
+        loop.remove_reader(self._line)
+        os.close(self._watch)
+        while self._hear():  # its last words
+            pass
+        self._line.close()
+        self.ready.cancel()
+        self.ended.set_result(self._process.wait())

@@ -1,0 +1,117 @@
+"""One door for as long as the gateway lives: its process, and the next one when that dies.
+
+Rules: a door that dies is started again, the first few times at once, then after longer and longer pauses; one that
+stayed for ``SETTLED`` seconds has a clean slate. One that is silent for ``SILENCE`` seconds hangs and is killed. Until
+the first ``ready`` a death is not repaired: it ends the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from gateway.config import Config
+from gateway.daemon.child import Child
+from gateway.doorway import CannotServe
+from gateway.log import get
+
+SETTLED = 60.0
+"""Seconds that a door must live for its death to be the first one again."""
+
+SILENCE = 60.0
+"""Seconds without a sign of life after which a door is held to be hung; its event loop gives one every 5 s."""
+
+PAUSES = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before a door is started again, by how often it died in a row; the last one holds from there on."""
+
+GRACE = 2.0
+"""Seconds beyond the deadline that a door has to file what is left as partials and end by itself."""
+
+log = get("gateway.daemon")
+
+
+def pause_after(deaths: int) -> float:
+    """Seconds to wait before the door is started again, after so many deaths in a row (1: the first)."""
+    return PAUSES[min(deaths, len(PAUSES)) - 1]
+
+
+def how(code: int) -> str:
+    """In words how a process ended."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+class Door:
+    """A door by its name, with the process that serves it now. Make it inside the running loop."""
+
+    def __init__(self, name: str, module: str) -> None:
+        self.name = name
+        self.module = module
+        self.child = Child(name, module)
+        self._stop_at: float | None = None
+        self._stopping = asyncio.Event()
+
+    async def open(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
+        """Have the first process serve; return when it is ready. Raises CannotServe where it ends instead."""
+        self.child.open(config, lock, sockets)
+        either: set[asyncio.Future[Any]] = {self.child.ready, self.child.ended}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if self.child.ended.done():
+            code = self.child.ended.result()
+            raise CannotServe(self.child.cannot or f"the {self.name} door can't be opened: it {how(code)} (see above)")
+
+    async def keep(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
+        """Serve on, with a new process whenever one dies, until the door is stopped and its process gone."""
+        deaths = 0
+        while True:
+            since = time.monotonic()
+            code = await self._end_of(self.child)
+            if self._stopping.is_set():
+                return
+            deaths = 1 if time.monotonic() - since > SETTLED else deaths + 1
+            pause = pause_after(deaths)
+            log.error(f"the {self.name} door {how(code)} and is started again", pid=self.child.pid, pause=pause)
+            if await self._stopped_within(pause):
+                return
+            self.child = Child(self.name, self.module)
+            self.child.open(config, lock, sockets)
+
+    def stop(self, within: float) -> None:
+        """Have the door end, its transfers within so many seconds; again, and nearer, for somebody impatient."""
+        at = time.monotonic() + within
+        self._stop_at = at if self._stop_at is None else min(at, self._stop_at)
+        self._stopping.set()
+        self.child.stop(within)
+
+    async def end(self) -> None:
+        """Kill what is left of the door; nothing where it has stopped."""
+        if not self.child.ended.done():
+            self.child.kill()
+            await self.child.ended
+
+    async def _end_of(self, child: Child) -> int:
+        """Wait for the process's end; kill it when it hangs, or outstays a stop."""
+        while not child.ended.done():
+            await asyncio.wait({child.ended}, timeout=0.25 if self._stopping.is_set() else 1.0)
+            now = time.monotonic()
+            if child.ended.done():
+                break
+            if self._stop_at is not None and now > self._stop_at + GRACE:
+                log.warning(f"the {self.name} door did not stop in time and is killed", pid=child.pid)
+                child.kill()
+                await child.ended
+            elif now > child.heard + SILENCE:
+                log.error(f"the {self.name} door gives no sign of life and is killed", pid=child.pid)
+                child.kill()
+                await child.ended
+        return child.ended.result()
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,148 @@
+"""The order of things: check, open, keep, stop. See the package's own docstring for the rules."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from gateway.config import Config
+from gateway.daemon import listening, notify, preflight
+from gateway.daemon.door import Door
+from gateway.log import get
+
+DOORS = {"ftps": "gateway.ftps.door", "smtp": "gateway.smtp.door", "housekeeping": "gateway.housekeeping"}
+"""Every door, and the module whose ``serve(doorway)`` it is."""
+
+IMPATIENT = 2.0
+"""Seconds that transfers may go on after Ctrl-C: with what a door needs to end, the promised 5 s are kept."""
+
+RELOAD_PATIENCE = 10.0
+"""Seconds after which systemd is told that a reload is over, whatever the doors say."""
+
+log = get("gateway.daemon")
+
+
+class Supervisor:
+    """One run of the gateway."""
+
+    def __init__(
+        self,
+        config: Config,
+        opened: Callable[[Mapping[str, str]], None] | None = None,
+        modules: Mapping[str, str] = DOORS,
+    ) -> None:
+        self.config = config
+        self.opened = opened
+        self.modules = dict(modules)
+        self.doors: list[Door] = []
+        self.stopping = asyncio.Event()
+        self._reload: asyncio.Task[None] | None = None
+        self._on_a_terminal = os.isatty(2)
+
+    async def run(self) -> None:
+        """Serve until stopped. Raises CannotServe, with everything undone, where the doors can't be opened."""
+        self._listen_to_signals()
+        sockets: listening.Sockets = {}
+        lock = None
+        try:
+            # The processes import their doors while the checks run; they serve when they are opened, and not before.
+            self.doors = [Door(name, module) for name, module in self.modules.items() if self._enabled(name)]
+            preflight.machine(self.config)
+            lock = await preflight.state_directory(self.config)
+            await preflight.store(self.config)
+            sockets = listening.bind(self.config)
+            opening = [door.open(self.config, lock, sockets.get(door.name, ())) for door in self.doors]
+            opened = asyncio.gather(*opening)
+            if not await self._unless_stopped(opened):
+                opened.cancel()
+            else:
+                self._say_open(sockets)
+                keeping = [door.keep(self.config, lock, sockets.get(door.name, ())) for door in self.doors]
+                await self._keep(sockets, keeping)
+        finally:
+            listening.close(sockets)
+            for door in self.doors:
+                await door.end()
+            if lock is not None:
+                os.close(lock)
+
+    def _enabled(self, name: str) -> bool:
+        return {"ftps": self.config.ftps.enabled, "smtp": self.config.smtp.enabled}.get(name, True)
+
+    async def _unless_stopped(self, doors: asyncio.Future[list[None]]) -> bool:
+        """Wait for the doors; False when somebody says stop before."""
+        stopped = asyncio.ensure_future(self.stopping.wait())
+        either: set[asyncio.Future[Any]] = {doors, stopped}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if doors.done():
+            doors.result()
+            return True
+        return False
+
+    def _say_open(self, sockets: listening.Sockets) -> None:
+        addresses = {name: listening.address_of(each[0]) for name, each in sockets.items()}
+        in_words = ", ".join(f"{name} on {address}" for name, address in addresses.items())
+        log.info("open", **addresses)
+        notify.tell(notify.READY, f"STATUS=open: {in_words}")
+        if self.opened:
+            self.opened(addresses)
+
+    async def _keep(self, sockets: listening.Sockets, keeping: Sequence[Awaitable[None]]) -> None:
+        """Keep the doors until they have stopped."""
+        watchdog = asyncio.create_task(_feed_watchdog())
+        kept = asyncio.gather(*keeping)
+        try:
+            await self._unless_stopped(kept)
+            notify.tell(notify.STOPPING)
+            listening.close(sockets)  # the doors close theirs: who comes now is refused, not left waiting
+            await kept
+        finally:
+            watchdog.cancel()
+            kept.cancel()
+
+    # Signals.
+
+    def _listen_to_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._stop, self.config.gateway.drain_timeout.total_seconds())
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _interrupt(self) -> None:
+        self._stop(0.0 if self.stopping.is_set() else IMPATIENT)
+
+    def _stop(self, within: float) -> None:
+        log.info("stopping", transfers_may_go_on_for=within)
+        self.stopping.set()
+        for door in self.doors:
+            door.stop(within)
+
+    def _hang_up(self) -> None:
+        """Reload; but where the terminal is gone that the gateway was started from, stop as for Ctrl-C."""
+        if self._on_a_terminal and not os.isatty(2):
+            self._interrupt()
+        elif not self.stopping.is_set() and (self._reload is None or self._reload.done()):
+            self._reload = asyncio.create_task(self._reload_doors())
+
+    async def _reload_doors(self) -> None:
+        notify.tell(notify.reloading())
+        log.info("reading the certificates again")
+        children = [door.child for door in self.doors]
+        for child in children:
+            child.reload()
+        done = [asyncio.ensure_future(child.reloaded.wait()) for child in children]
+        await asyncio.wait(done, timeout=RELOAD_PATIENCE)
+        for each in done:
+            each.cancel()
+        notify.tell(notify.READY)
+
+
+async def _feed_watchdog() -> None:
+    interval = notify.watchdog_interval()
+    while interval is not None:
+        notify.tell(notify.WATCHDOG)
+        await asyncio.sleep(interval)

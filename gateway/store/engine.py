@@ -18,12 +18,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiosqlite
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from gateway.store import schema
+from gateway.store import driver, schema
 from gateway.store.writer import Item, Result, Verb, Writer
 
 BUSY_SECONDS = 30
@@ -128,10 +129,12 @@ class Store:
             connection = self._connection
             await _flock(self._lock)
             try:
-                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+                raw = (await connection.get_raw_connection()).driver_connection
+                assert isinstance(raw, aiosqlite.Connection)
+                await raw.execute("BEGIN IMMEDIATE")
                 try:
                     yield connection
-                    await connection.exec_driver_sql("COMMIT")
+                    await raw.execute("COMMIT")
                 except BaseException:
                     await self._roll_back(connection)
                     raise
@@ -177,7 +180,10 @@ def _engine(url: URL, *, reading: bool) -> AsyncEngine:
             url, pool_size=5, pool_pre_ping=True, isolation_level="REPEATABLE READ" if reading else "READ COMMITTED"
         )
     engine = create_async_engine(
-        url, isolation_level="AUTOCOMMIT", pool_size=8 if reading else 1, connect_args={"timeout": BUSY_SECONDS}
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=8 if reading else 1,
+        connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": driver.connect},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

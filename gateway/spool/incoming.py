@@ -49,6 +49,7 @@ class Incoming:
         self._catch_up: threading.Thread | None = None
         self._hashed = 0
         self._stale_end = False
+        self._named = False  # whether the name under incoming/ is durable, too
         self.size = 0
 
     def create(self) -> Incoming:
@@ -102,7 +103,7 @@ class Incoming:
                     self._hashed = self.size
 
     def flush(self) -> int:
-        """Make what is there durable (fdatasync) and return how many bytes that is."""
+        """Make what is there durable, bytes and name, and return how many bytes that is."""
         with self._mutex:
             self._check()
             size, fd = self.size, os.dup(self._fd)
@@ -110,6 +111,9 @@ class Incoming:
             os.fdatasync(fd)
         finally:
             os.close(fd)
+        if not self._named:
+            sync_directory(self.path.parent)
+            self._named = True
         return size
 
     def seal(self) -> Sealed:

@@ -51,8 +51,7 @@ class Region(Section):
     @property
     def place(self) -> Place:
         """What the calendar and replies need to know of it."""
-        weekdays = frozenset(day for stretch in self.hours.stretches for day in stretch.days)
-        return Place(self.timezone, frozenset(self.holidays), weekdays, self.phone, self.language)
+        return Place(self.timezone, frozenset(self.holidays), self.hours.days, self.phone, self.language)
 
 
 class Sr(Section):

@@ -124,6 +124,13 @@ async def of_request(connection: AsyncConnection, number: str, *, public_only: b
     return await _select(connection, *conditions)
 
 
+async def attachment(connection: AsyncConnection, attachment_id: str) -> Attachment | None:
+    """One attachment of any update."""
+    found = await connection.execute(select(attachments).where(attachments.c.id == attachment_id))
+    row = found.mappings().first()
+    return None if row is None else rows.attachment(row)
+
+
 async def _select(connection: AsyncConnection, *conditions: Any) -> list[Update]:
     found = (
         await connection.execute(

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from socket import socket
 
-from aiosmtpd.proxy_protocol import get_proxy
+from aiosmtpd.proxy_protocol import AF, get_proxy
 
 from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
@@ -146,7 +146,7 @@ class Listener:
             raise PeerGone(f"{address}: no PROXY header came") from None
         if not proxied.valid:
             raise PeerGone(f"{address}: a false PROXY header: {proxied.error}")
-        return str(proxied.src_addr) if proxied.src_addr else address
+        return str(proxied.src_addr) if proxied.family in (AF.INET, AF.INET6) else address
 
 
 def _within(address: str, networks: Sequence[object]) -> bool:

@@ -153,7 +153,7 @@ class Session(SMTP):
                 await self._converse()
             except Farewell as farewell:
                 await self._part(farewell.reply)
-        except (PeerGone, ConnectionError, ssl.SSLError, TimeoutError) as gone:
+        except OSError as gone:  # PeerGone and TLS errors among them: an answer can't be given any more
             log.debug("the connection ended", peer=self.address, reason=gone)
         except Exception:
             log.exception("the session failed", peer=self.address)

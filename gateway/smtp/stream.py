@@ -116,21 +116,25 @@ class Incoming(asyncio.StreamReader):
             await self._arrival()
         self._held.clear()
 
+    # What aiosmtpd's reader of the PROXY protocol uses:
+
+    async def read(self, n: int = -1) -> bytes:
+        """At most *n* bytes of what is there, at least one. Raises PeerGone."""
+        return bytes(await self.block(n if n > 0 else None))
+
     async def readexactly(self, n: int) -> bytes:
-        """*n* bytes (aiosmtpd's PROXY protocol reads so). Raises IncompleteReadError."""
+        """*n* bytes. Raises PeerGone."""
         while len(self._held) < n:
-            if self._ended:
-                raise asyncio.IncompleteReadError(bytes(self._held), n)
             await self.more()
         taken = bytes(self._held[:n])
         del self._held[:n]
         return taken
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:  # type: ignore[override]
-        """Up to and with *separator* (aiosmtpd's PROXY protocol reads so)."""
+        """Up to and with *separator*. Raises PeerGone, LineTooLong."""
         while (end := self._held.find(separator)) < 0:
             if len(self._held) > HIGH_WATER:
-                raise asyncio.LimitOverrunError("no separator", len(self._held))
+                raise LineTooLong
             await self.more()
         return await self.readexactly(end + len(separator))
 

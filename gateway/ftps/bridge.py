@@ -1,0 +1,57 @@
+"""The one way from a session's thread into the process's asyncio loop, where the store and the crew live.
+
+A session's thread hands a coroutine over and waits for its result; nothing else of the loop is touched from a thread.
+Once the loop is going down, every call fails at once instead of hanging. A crash leaves nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Closed(ConnectionAbortedError):
+    """The door is going down: nothing can be asked any more."""
+
+
+class Bridge:
+    """Made in the loop's thread; ``run`` and ``submit`` are for all the others."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._closed = False
+
+    def submit(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        """Start *work* in the loop."""
+        if self._closed:
+            work.close()
+            raise Closed("the door is closing")
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise Closed("the loop has ended") from error
+
+    def run(self, work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+        """Do *work* in the loop and return its result, or raise what it raised (TimeoutError after *timeout* s)."""
+        future = self.submit(work)
+        try:
+            return future.result(timeout)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have *callback* run in the loop, soon; nothing comes back."""
+        if not self._closed:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback)
+
+    def close(self) -> None:
+        """Fail every call from now on."""
+        self._closed = True

@@ -1,0 +1,124 @@
+"""The FTPS door's process: puts its parts together, serves, and stops in the order that loses nothing.
+
+The asyncio loop of the process holds the store, the check of passwords and the crew; sessions run in threads beside it
+and reach it through the bridge alone. On a stop nothing more is accepted, idle sessions are told, running transfers
+finish until the deadline, and what is left then is kept as partials, while the store is still open.
+
+A crash leaves interrupted uploads: the next start makes partials of them before it accepts anybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from gateway.access import Access, Hashing
+from gateway.clock import SystemClock
+from gateway.config import Config
+from gateway.doorway import CannotServe, Doorway
+from gateway.ftps.bridge import Bridge
+from gateway.ftps.ports import Ports
+from gateway.ftps.server import Server, Shared
+from gateway.ftps.settings import Masquerade, Settings
+from gateway.ftps.tls import BadCertificate, Identity
+from gateway.intake import Intake
+from gateway.log import get
+from gateway.spool import Spool
+from gateway.store import Store
+
+log = get(__name__)
+
+CERTIFICATES_EVERY = 10.0
+"""Seconds between two looks whether a certificate's file has changed."""
+LAST_WORDS = 5.0
+"""Seconds for cut sessions to keep their partials and say so."""
+
+
+def _pairs(config: Config) -> list[tuple[Path, Path]]:
+    ftps = config.ftps
+    named = [(ftps.certificate, ftps.private_key), (ftps.certificate_rsa, ftps.private_key_rsa)]
+    pairs = [(certificate, key) for certificate, key in named if certificate is not None and key is not None]
+    if not pairs:
+        raise CannotServe("[ftps] certificate: is needed to serve FTPS")
+    return pairs
+
+
+async def serve(doorway: Doorway) -> None:
+    """Serve until the doorway is stopping."""
+    config: Config = doorway.config
+    try:
+        identity = Identity(_pairs(config))
+    except BadCertificate as error:
+        raise CannotServe(str(error)) from error
+    bridge = Bridge(asyncio.get_running_loop())
+    store = await Store.open(config.store_url)
+    hashing = Hashing()
+    clock = SystemClock()
+    spool = Spool(config.gateway.state_dir)
+    intake = Intake(store, spool, clock, bridge.submit)
+    access = Access(store, hashing, clock)
+    try:
+        for words in await intake.recover():
+            log.warning("an interrupted upload is a partial now", upload=words)
+        shared = Shared(
+            settings=Settings.of(config),
+            clock=clock,
+            identity=identity,
+            ports=Ports(config.ftps.passive_ports),
+            masquerade=Masquerade(config.ftps.masquerade_address),
+            bridge=bridge,
+            store=store,
+            spool=spool,
+            intake=intake,
+            log_in=access.login,
+        )
+        await _serve(doorway, shared, access)
+    finally:
+        bridge.close()
+        await access.close()
+        await asyncio.to_thread(intake.close)
+        await asyncio.to_thread(hashing.close)
+        await store.close()
+
+
+async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
+    server = Server(shared, doorway.sockets)
+    accepting = asyncio.create_task(asyncio.to_thread(server.serve))
+    beside = [
+        asyncio.create_task(access.watch(server.logged_in, server.end)),
+        asyncio.create_task(_watch_certificates(shared.identity)),
+    ]
+    doorway.on_reload(shared.identity.reload)
+    doorway.ready()
+    try:
+        await asyncio.wait(
+            {accepting, asyncio.create_task(doorway.stopping.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        server.stop()
+        await accepting
+        while not await asyncio.to_thread(server.join, min(0.25, doorway.remaining())):
+            if doorway.remaining() <= 0:
+                server.cut()
+                if not await asyncio.to_thread(server.join, LAST_WORDS):
+                    log.error("sessions did not end in time")
+                break
+    finally:
+        for task in beside:
+            task.cancel()
+        await asyncio.to_thread(server.end_serving)
+
+
+async def _watch_certificates(identity: Identity) -> None:
+    """Take changed certificates into use; a pair that does not match is refused, and the old one goes on."""
+    refused = None
+    while True:
+        await asyncio.sleep(CERTIFICATES_EVERY)
+        if not identity.changed():
+            continue
+        try:
+            identity.reload()
+            log.info("certificates read again")
+        except BadCertificate as error:
+            if str(error) != refused:
+                log.error("new certificate refused, the old one goes on", reason=error)
+            refused = str(error)

@@ -1,0 +1,183 @@
+"""What a transfer is for: an upload that becomes a version, or bytes that go out; each says its own last reply.
+
+An upload's end is judged by evidence (domain/evidence.py). Complete: sealed, committed, and only then 226 with a
+receipt. Anything else: what came is kept as a partial, and 426 says how many bytes and how to go on.
+
+A crash leaves what intake leaves: nothing that was acknowledged is lost, and nothing else was acknowledged.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.domain import evidence, names
+from gateway.domain.evidence import Ending, Grounds
+from gateway.domain.ids import new_id
+from gateway.domain.replies import Refusal, Reply, ftp
+from gateway.ftps.tls import TlsStream
+from gateway.ftps.transfer import Receiving, Sending, Transfer
+from gateway.intake import Upload
+from gateway.log import get
+from gateway.spool import Fenced
+from gateway.store.uploads import Superseded
+
+if TYPE_CHECKING:
+    from gateway.ftps.handler import Session
+
+log = get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far an upload may grow, in bytes; None: as far as the disk has room."""
+
+    largest: int | None = None
+    quota_left: int | None = None
+
+
+class _Job:
+    """What both kinds share."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.transfer: Transfer | None = None
+
+    def _end(self, reply: Reply) -> None:
+        self.session.reply(reply)
+        self.session.moved()
+
+    def status(self) -> str:
+        if self.transfer is None:
+            return "Waiting for the data connection."
+        return f"Transfer under way: {self.transfer.progress} bytes so far."
+
+
+class UploadJob(_Job):
+    """One STOR or APPE, from its 150 to its 226 or 426."""
+
+    def __init__(
+        self,
+        session: Session,
+        upload: Upload,
+        path: names.Path,
+        offset: int,
+        announced: int | None,
+        bounds: Bounds,
+    ) -> None:
+        super().__init__(session)
+        self.upload = upload
+        self.path = path
+        self.offset = offset
+        self.announced = announced
+        self.bounds = bounds
+
+    def start(self, stream: TlsStream) -> None:
+        session, settings = self.session, self.session.shared.settings
+        log.info("data connection", address=session.address, tls=stream.version, resumed=stream.resumed)
+        self.transfer = receiving = Receiving(
+            session.loop, stream, self._take, self._ended, settings.stall_timeout, session.throttle
+        )
+        receiving.start()
+
+    def abandon(self, reply: Reply, reason: str) -> None:
+        self._keep(Grounds.FAILED)
+        self.session.note_failure(reason)
+        self._end(reply)
+
+    def cut(self, ending: Ending) -> None:
+        if isinstance(self.transfer, Receiving):
+            if ending is Ending.CONTROL_LOST:
+                self.transfer.take_what_is_there()
+            self.transfer.end(ending)
+        else:
+            self._ended(ending, None)
+
+    def _take(self, block: memoryview) -> None:
+        size = self.upload.size + len(block)
+        if self.bounds.largest is not None and size > self.bounds.largest:
+            raise Refusal(ftp.too_large(self.bounds.largest))
+        if self.bounds.quota_left is not None and size > self.bounds.quota_left:
+            raise Refusal(ftp.over_quota(self.bounds.quota_left))
+        self.upload.write(block)
+
+    def _ended(self, ending: Ending, error: Exception | None) -> None:
+        try:
+            reply = self._failed(error) if error is not None else self._judge(ending)
+        except Exception as defect:
+            reply = self._failed(defect)
+        self._end(reply)
+
+    def _judge(self, ending: Ending) -> Reply:
+        size = self.upload.size
+        announced = evidence.compare(self.announced, size, self.offset)
+        proves = evidence.asks_for_proof(ending, announced) and self._proves_itself(size)
+        judgement = evidence.judge(ending, announced, proves)
+        if not judgement.complete:
+            return ftp.kept_partial(self._keep(judgement.grounds), ftp.why_partial(judgement.grounds))
+        receipt = self.upload.complete(judgement.grounds.value)
+        return ftp.receipt(receipt.version, repeats=receipt.repeats)
+
+    def _proves_itself(self, size: int) -> bool:
+        return False
+
+    def _keep(self, grounds: Grounds) -> int:
+        """Keep what came as a partial, and how many bytes that is."""
+        kept = self.upload.keep(grounds.value)
+        return 0 if kept is None else kept.size
+
+    def _failed(self, error: Exception) -> Reply:
+        if isinstance(error, (Fenced, Superseded)):
+            return ftp.TAKEN_OVER
+        kept, path = self._keep(Grounds.FAILED), names.as_text(self.path)
+        if isinstance(error, Refusal):
+            log.info("upload refused", address=self.session.address, path=path, reason=error.reason)
+            return error.reply
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            log.error("the disk is full: upload kept as a partial", path=path, size=kept)
+            return ftp.DISK_FULL
+        identifier = new_id()
+        log.error("an upload failed", path=path, told_as=identifier, reason=repr(error))
+        return ftp.failure(identifier)
+
+
+class SendJob(_Job):
+    """One RETR, LIST, NLST or MLSD."""
+
+    def __init__(self, session: Session, source: Callable[[], bytes], close: Callable[[], object], done: Reply) -> None:
+        super().__init__(session)
+        self.source = source
+        self.close = close
+        self.done = done
+
+    def start(self, stream: TlsStream) -> None:
+        session = self.session
+        self.transfer = sending = Sending(
+            session.loop, stream, self.source, self._ended, session.shared.settings.stall_timeout, session.throttle
+        )
+        sending.start()
+
+    def abandon(self, reply: Reply, reason: str) -> None:
+        self.close()
+        self.session.note_failure(reason)
+        self._end(reply)
+
+    def cut(self, ending: Ending) -> None:
+        if self.transfer is not None:
+            self.transfer.end(ending)
+        else:
+            self._ended(ending, None)
+
+    def _ended(self, ending: Ending, error: Exception | None) -> None:
+        self.close()
+        if ending is Ending.CLOSE_NOTIFY:
+            self._end(self.done)
+            return
+        if error is not None and not isinstance(error, ConnectionError):
+            identifier = new_id()
+            log.error("a download failed", told_as=identifier, reason=repr(error))
+            self._end(ftp.failure(identifier))
+            return
+        self._end(ftp.TRANSFER_ABORTED)

@@ -1,0 +1,252 @@
+"""All control connections of one process: admitting them, a thread for each, and ending them.
+
+pyftpdlib's ``ThreadedFTPServer`` accepts and gives every session a thread with an event loop of its own, so that one
+session's disk, hash or query never holds up another's. It would wake every idle thread each second; here they sleep for
+POLL seconds, and are woken by what happens on their sockets.
+
+Rules: those who have not logged in are counted apart. When they are too many, the one that has waited longest, of the
+address that has most of them, makes room: idle strangers keep no customer out. Nothing is accepted once ``stop`` began.
+
+It binds nothing: the supervisor owns the listening sockets. A crash leaves nothing here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyftpdlib.ioloop import IOLoop
+from pyftpdlib.servers import ThreadedFTPServer
+
+from gateway.access import Admitted, Peer
+from gateway.clock import Clock
+from gateway.domain.replies import Reply, ftp
+from gateway.ftps.bridge import Bridge
+from gateway.ftps.channel import Channel, Watch
+from gateway.ftps.handler import Session
+from gateway.ftps.limits import Counts, Throttles
+from gateway.ftps.ports import Ports
+from gateway.ftps.settings import Masquerade, Settings
+from gateway.ftps.tls import Identity
+from gateway.intake import Intake
+from gateway.log import get
+from gateway.spool import Spool
+from gateway.store import Store
+
+log = get(__name__)
+
+POLL = 30.0
+"""Seconds an idle thread sleeps at most."""
+STACK = 512 << 10
+"""Bytes of address space for a session's stack; what is not touched costs no memory."""
+
+
+@dataclass(eq=False)
+class Shared:
+    """What all sessions of the process share. Everything here may be used from any thread."""
+
+    settings: Settings
+    clock: Clock
+    identity: Identity
+    ports: Ports
+    masquerade: Masquerade
+    bridge: Bridge
+    store: Store
+    spool: Spool
+    intake: Intake
+    log_in: Callable[[str, str, Peer], Any]
+    """Access.login: a coroutine function that admits or raises Refusal."""
+    throttles: Throttles = field(default_factory=Throttles)
+    sessions_of: Counts = field(default_factory=Counts)
+    transfers_of: Counts = field(default_factory=Counts)
+    server: Server | None = None
+
+    def left(self, session: Session) -> None:
+        """A session has closed."""
+        if self.server is not None:
+            self.server.left(session)
+
+
+class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
+    """The control connections. ``serve`` in a thread of its own; everything else from any thread."""
+
+    poll_timeout = POLL
+
+    def __init__(self, shared: Shared, listening: Sequence[socket.socket]) -> None:
+        self._lock = threading.Lock()  # stock: one for all servers of the process
+        self._exit = threading.Event()
+        self.shared = shared
+        self.sessions: set[Session] = set()
+        self._sessions_lock = threading.Lock()
+        shared.server = self
+        super().__init__(listening[0].dup(), Session, ioloop=IOLoop(), backlog=1024)
+        self._more = [_Listening(self, sock.dup()) for sock in listening[1:]]
+        self._alarm = _Alarm(self.ioloop)
+        self._stopping = False
+
+    # -- accepting ---------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Accept until ``stop``."""
+        threading.stack_size(STACK)
+        while not self._stopping:
+            self.ioloop.poll(POLL)
+            self.ioloop.sched.poll()
+
+    def handle_accept(self) -> None:
+        """Accept what waits (pyftpdlib calls this for the first listening socket)."""
+        self.accept_from(self.socket)
+
+    def accept_from(self, listening: socket.socket) -> None:
+        try:
+            sock, peer = listening.accept()
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                log.error("no connection can be accepted", reason=error)
+                time.sleep(0.2)  # it stays readable; do not spin
+            return
+        try:
+            self._admit(sock, str(peer[0]))
+        except Exception:
+            log.exception("a connection could not be admitted", address=peer[0])
+            sock.close()
+
+    def _admit(self, sock: socket.socket, address: str) -> None:
+        sock.setblocking(False)
+        settings = self.shared.settings
+        refusal = None
+        with self._sessions_lock:
+            mine = sum(session.address == address for session in self.sessions)
+            strangers = [session for session in self.sessions if session.account is None]
+            if self._stopping:
+                refusal = ftp.CLOSING
+            elif len(self.sessions) - len(strangers) >= settings.sessions:
+                refusal = ftp.TOO_MANY
+            elif mine >= settings.sessions_per_address:
+                refusal = ftp.TOO_MANY_FROM_YOU
+        if refusal is not None:
+            _turn_away(sock, refusal)
+            log.info("connection refused", address=address, reason=refusal.text)
+            return
+        if len(strangers) >= settings.sessions_not_logged_in:
+            self._make_room(strangers)
+        session = Session(self.shared, sock, address)
+        with self._sessions_lock:
+            self.sessions.add(session)
+        thread = threading.Thread(target=self._session, args=(session,), name=f"ftps {address}", daemon=True)
+        with self._lock:
+            self._active_tasks.append(thread)
+        thread.start()
+
+    def _make_room(self, strangers: Sequence[Session]) -> None:
+        crowd = Counter(session.address for session in strangers)
+        oldest = max(strangers, key=lambda session: (crowd[session.address], -session.started))
+        oldest.end(ftp.TOO_MANY, patient=False)
+
+    def _session(self, session: Session) -> None:
+        """A session's thread: pyftpdlib's loop, until the session has no sockets left."""
+        try:
+            self._loop(session)
+        except Exception:
+            log.exception("a session's thread failed", address=session.address)
+        finally:
+            session.close()
+
+    def left(self, session: Session) -> None:
+        with self._sessions_lock:
+            self.sessions.discard(session)
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def logged_in(self) -> dict[Session, Admitted]:
+        """The sessions that have logged in, for who looks whether they still may be."""
+        with self._sessions_lock:
+            return {session: session.admitted for session in self.sessions if session.admitted is not None}
+
+    def end(self, session: Session, reply: Reply) -> None:
+        """Have a session end with *reply*, its running transfer first."""
+        session.end(reply, patient=True)
+
+    def stop(self) -> None:
+        """Accept nothing more; sessions end as soon as they transfer nothing."""
+        self._stopping = True
+        self._alarm.ring()
+        self._end_all(patient=True)
+
+    def cut(self) -> None:
+        """End every session now, what it receives kept as a partial."""
+        self._end_all(patient=False)
+
+    def _end_all(self, *, patient: bool) -> None:
+        with self._sessions_lock:
+            sessions = list(self.sessions)
+        for session in sessions:
+            session.end(ftp.CLOSING, patient=patient)
+
+    def join(self, seconds: float) -> bool:
+        """Wait for the sessions' threads; whether all have ended."""
+        deadline = time.monotonic() + seconds
+        with self._lock:
+            threads = list(self._active_tasks)
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in threads)
+
+    def end_serving(self) -> None:
+        """Close our copies of the listening sockets, and the loop; ``serve`` has returned."""
+        self._active_tasks_idler.cancel()
+        self.ioloop.close()
+
+
+def _turn_away(sock: socket.socket, reply: Reply) -> None:
+    try:
+        sock.send(f"{reply.code} {reply.text}\r\n".encode())
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    sock.close()
+
+
+class _Listening(Channel):
+    """A further listening socket of the server (IPv6 beside IPv4)."""
+
+    def __init__(self, server: Server, sock: socket.socket) -> None:
+        super().__init__(server.ioloop, sock)
+        self._server = server
+        sock.setblocking(False)
+        self.watch(Watch.READ)
+
+    def can_read(self) -> None:
+        self._server.accept_from(self.sock)
+
+    def gone(self) -> None:
+        pass
+
+
+class _Alarm(Channel):
+    """Wakes the accepting thread."""
+
+    def __init__(self, loop: Any) -> None:
+        ours, self._theirs = socket.socketpair()
+        super().__init__(loop, ours)
+        self.watch(Watch.READ)
+
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):
+            self._theirs.send(b"!")
+
+    def can_read(self) -> None:
+        self.sock.recv(64)
+
+    def close(self) -> None:
+        super().close()
+        self._theirs.close()

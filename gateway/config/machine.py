@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from gateway.config.file import problem
 from gateway.config.model import Config
 from gateway.config.problems import Problem
+from gateway.config.regions import DEFAULT_REGIONS
 
 
 def serve_problems(config: Config) -> list[Problem]:
@@ -83,3 +84,11 @@ def _exists(place: Path) -> bool:
 def _missing_certificate(config: Config) -> Iterator[Problem]:
     if config.ftps.enabled and config.ftps.certificate is None:
         yield problem(config, "ftps.certificate", "is missing; allowed: a PEM file, with ftps.private_key beside it")
+
+
+def advice(config: Config) -> Iterator[Problem]:
+    """What is no mistake, but not ready for customers either."""
+    yield from _missing_certificate(config)
+    yield from state_dir_problems(config)
+    if config.regions is DEFAULT_REGIONS:
+        yield problem(config, "regions", "are not set; until they are, an example stands in: support@example.com")

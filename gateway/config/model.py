@@ -15,6 +15,7 @@ from gateway.config.regions import DEFAULT_REGIONS, Region, Sr
 from gateway.config.section import DISAGREEMENT
 from gateway.config.smtp import Smtp
 from gateway.config.types import reading_from
+from gateway.domain.calendar import Place, Places
 
 
 class Config(BaseSettings):
@@ -71,6 +72,13 @@ class Config(BaseSettings):
     def regions_of(self, alias: str) -> tuple[Region, ...]:
         """All regions that share a mail alias."""
         return tuple(each for each in self.regions if each.alias == alias.lower())
+
+    @property
+    def places(self) -> Places:
+        """Where accounts are at home, by region; where that is not known, the only region or our own zone."""
+        places = {region.name.casefold(): region.place for region in self.regions}
+        alone = next(iter(places.values())) if len(places) == 1 else Place(self.gateway.timezone)
+        return Places(alone, places)
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Yield (key, what) where sections disagree."""

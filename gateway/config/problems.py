@@ -31,6 +31,11 @@ class Problem:
         place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
         return ": ".join(part for part in (place, self.key, self.what) if part)
 
+    def view(self) -> dict[str, object]:
+        """For programs."""
+        file = None if self.file is None else str(self.file)
+        return {"file": file, "line": self.line, "key": self.key, "what": self.what}
+
 
 class ConfigError(Exception):
     """The configuration cannot be used; ``problems`` says everything that is wrong with it."""

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
 from gateway.config.section import Section
-from gateway.config.types import Days, Duration, MailAddress, OpeningHours, WebAddress, Words, Zone
+from gateway.config.types import Allowed, Days, Duration, MailAddress, OpeningHours, WebAddress, Words, Zone
+from gateway.domain.calendar import Place
 from gateway.domain.hours import parse_hours
 
 
@@ -40,6 +42,16 @@ class Region(Section):
 
     holidays: Days = Field(default=(), examples=[["2026-12-25", "2026-12-26"]])
     """Local holidays, which count as closed."""
+
+    language: Annotated[str, Field(pattern="^[a-z]{2,3}$"), Allowed('a language: "en", "fr", "ja"')] = "en"
+    """The language of mails to this region's contacts, where there are templates in it ([outbox] templates has room for
+    more); English otherwise.
+    """
+
+    @property
+    def place(self) -> Place:
+        """What the calendar and replies need to know of it."""
+        return Place(self.timezone, frozenset(self.holidays), self.hours.days, self.phone, self.language)
 
 
 class Sr(Section):

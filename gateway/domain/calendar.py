@@ -82,7 +82,8 @@ class Rhythm:
         return cls(ORDINALS.index(nth) + 1, WEEKDAYS.index(weekday), PERIODS[period], at)
 
     def __str__(self) -> str:
-        period = next(name for name, months in PERIODS.items() if months == self.months)
+        named = (name for name, months in PERIODS.items() if months == self.months)
+        period = next(named, "in " + ", ".join(MONTHS[month - 1] for month in self.months))
         return f"{ORDINALS[self.nth - 1]} {WEEKDAYS[self.weekday]} {period} {self.at:%H:%M}"
 
 
@@ -105,10 +106,8 @@ def next_reset(after: datetime, rhythm: Rhythm = QUARTERLY, place: Place | None 
     raise ValueError("no business day in two years: check the region's holidays")
 
 
-def stage_due(
-    due: datetime, now: datetime, place: Place, sent: Collection[int] = (), stages: Collection[int] = STAGES
-) -> int | None:
-    """The reminder to send now for a reset at ``due``: one of ``stages`` (days before), or None.
+def stage_due(due: datetime, now: datetime, place: Place, sent: Collection[int] = ()) -> int | None:
+    """The reminder to send now for a reset at ``due``: 14, 7 or 1 (days before), or None.
 
     A stage opens at the reset's local hour, so many calendar days before. A stage that a later one has
     overtaken is never sent afterwards.
@@ -116,7 +115,7 @@ def stage_due(
     if now >= due:
         return None
     local = due.astimezone(place.zone)
-    opened = [stage for stage in stages if now >= _days_before(local, stage)]
+    opened = [stage for stage in STAGES if now >= _days_before(local, stage)]
     if not opened or min(opened) in sent:
         return None
     return min(opened)

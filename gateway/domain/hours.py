@@ -40,6 +40,11 @@ class Hours:
     def __str__(self) -> str:
         return self.text
 
+    @property
+    def days(self) -> frozenset[int]:
+        """The weekdays that are open at all, 0 = Monday."""
+        return frozenset[int]().union(*(stretch.days for stretch in self.stretches))
+
 
 def parse_hours(text: str) -> Hours:
     """Read ``"Mon-Thu 08:00-18:00, Fri 08:00-16:00"``. Raises ValueError with what is allowed."""

@@ -98,6 +98,11 @@ class Status:
             raise UnknownStatus(f'"{text}" is no status; allowed for {status}: {allowed}')
         return cls(status, sub)
 
+    @classmethod
+    def first(cls, status: str) -> Self:
+        """A status with the first of its sub-statuses. Raises KeyError for words that are none."""
+        return cls(status, SUB_STATUSES[status][0])
+
     @property
     def closed(self) -> bool:
         """Takes no updates any more."""

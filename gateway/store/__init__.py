@@ -4,7 +4,9 @@
 ``tables`` is the schema, ``migrations`` its history; every other module holds the queries of one noun.
 """
 
+from sqlalchemy.ext.asyncio import AsyncConnection as Transaction
+
 from gateway.store.engine import Store, StoreError, StoreTooNew
 from gateway.store.writer import one_by_one
 
-__all__ = ["Store", "StoreError", "StoreTooNew", "one_by_one"]
+__all__ = ["Store", "StoreError", "StoreTooNew", "Transaction", "one_by_one"]

@@ -10,7 +10,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.records import Account
+from gateway.domain.records import Account, AccountState
 from gateway.store import rows
 from gateway.store.tables import account_activity, accounts
 
@@ -92,10 +92,24 @@ async def note_activity(tx: AsyncConnection, items: Sequence[tuple[str, dict[str
     return [None] * len(items)
 
 
-async def due(connection: AsyncConnection, now: datetime) -> list[Account]:
+async def due(connection: AsyncConnection, now: datetime, limit: int | None = None) -> list[Account]:
     """Accounts whose password reset is due at *now*, the longest due first."""
     found = await connection.execute(
-        select(accounts).where(accounts.c.next_reset <= now).order_by(accounts.c.next_reset, accounts.c.id)
+        select(accounts).where(accounts.c.next_reset <= now).order_by(accounts.c.next_reset, accounts.c.id).limit(limit)
+    )
+    return [rows.account(row) for row in found.mappings()]
+
+
+async def due_between(connection: AsyncConnection, after: datetime, until: datetime) -> list[Account]:
+    """Active accounts whose password reset lies after *after*, and not after *until*, the next first."""
+    found = await connection.execute(
+        select(accounts)
+        .where(
+            accounts.c.next_reset > after,
+            accounts.c.next_reset <= until,
+            accounts.c.state == AccountState.ACTIVE.value,
+        )
+        .order_by(accounts.c.next_reset, accounts.c.id)
     )
     return [rows.account(row) for row in found.mappings()]
 

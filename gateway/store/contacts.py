@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.records import Account, Contact, Grant
+from gateway.domain.records import Access, Account, Contact, Grant
 from gateway.store import rows
 from gateway.store.accounts import Taken
 from gateway.store.tables import accounts, contacts, grants
+
+_AT_ONCE = 500
+"""Values in one IN list: databases bound what a statement may hold."""
 
 
 async def by_email(connection: AsyncConnection, email: str) -> Contact | None:
@@ -124,3 +127,37 @@ async def holders(connection: AsyncConnection, account_id: str) -> list[tuple[Co
         )
         for row in found
     ]
+
+
+async def designated(connection: AsyncConnection, account_ids: Collection[str]) -> list[tuple[Contact, str]]:
+    """The Designated Contacts of several accounts, as (contact, account id), by address."""
+    found: list[tuple[Contact, str]] = []
+    ids = list(account_ids)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = await connection.execute(
+            select(contacts, grants.c.account_id)
+            .join(grants, grants.c.contact_id == contacts.c.id)
+            .where(
+                grants.c.account_id.in_(ids[start : start + _AT_ONCE]),
+                grants.c.access == Access.READ_WRITE.value,
+                contacts.c.removed_at.is_(None),
+            )
+        )
+        width = len(contacts.c)
+        found += [(rows.contact(dict(zip(contacts.c.keys(), row[:width], strict=True))), row[width]) for row in some]
+    return sorted(found, key=lambda pair: (pair[0].email, pair[1]))
+
+
+async def designated_for(connection: AsyncConnection, contact_ids: Collection[str]) -> dict[str, list[str]]:
+    """The ids of the accounts of which each of several contacts is a Designated Contact, by the contact's id."""
+    found: dict[str, list[str]] = {contact_id: [] for contact_id in contact_ids}
+    ids = list(contact_ids)
+    for start in range(0, len(ids), _AT_ONCE):
+        some = await connection.execute(
+            select(grants.c.contact_id, grants.c.account_id).where(
+                grants.c.contact_id.in_(ids[start : start + _AT_ONCE]), grants.c.access == Access.READ_WRITE.value
+            )
+        )
+        for contact_id, account_id in some:
+            found[contact_id].append(account_id)
+    return found

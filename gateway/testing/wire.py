@@ -120,7 +120,8 @@ class Wire:
         heard: list[str] = []
         lines = [line.strip() for line in script.strip().splitlines() if line.strip()]
         for number, line in enumerate(lines):
-            side, _, text = line.partition(": ")
+            side, _, text = line.partition(":")
+            text = text.removeprefix(" ")
             if side == "C":
                 self.send(text)
             elif side == "S" and text == "...":

@@ -1,0 +1,220 @@
+"""ST/EU accounts: made, shown, given a new password, closed and opened again.
+
+Rules: one account for a *Sold To / End User* combination (PROGRAM: access is granted per combination). A password is
+returned once, by the verb that made it, and kept as a hash. Whatever ends an account's access ends its sessions too.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Final
+
+from gateway.access import Hashing, Issuer, Keyring, SealingError
+from gateway.access.sealing import key_file
+from gateway.admin import views
+from gateway.admin.desk import Desk, Refused, account_of
+from gateway.domain.calendar import Rhythm, next_reset
+from gateway.domain.ids import new_id
+from gateway.domain.records import Account, AccountState
+from gateway.store import Transaction, accounts, contacts, credentials, files, requests
+
+LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """What is told once, to whoever asked for it."""
+
+    login: str
+    password: str = field(repr=False)
+    next_reset: datetime | None
+
+    def view(self) -> views.View:
+        return {"login": self.login, "password": self.password, "next_reset": views.moment(self.next_reset)}
+
+
+async def add(
+    desk: Desk,
+    *,
+    sold_to: str,
+    end_user: str,
+    login: str | None = None,
+    region: str | None = None,
+    agreement_ends: date | None = None,
+) -> NewPassword:
+    """Make an account, its login derived from the companies where none is given. Raises Refused."""
+    sold_to, end_user = _name(sold_to, "Sold To"), _name(end_user, "End User")
+    if login is not None and not LOGIN.fullmatch(login):
+        raise Refused(
+            f'"{login}" is no login; allowed: letters, digits and . _ @ + -, up to 64, a letter or digit first'
+        )
+    region = known_region(desk, region)
+    now = desk.clock.now()
+    if agreement_ends is not None and agreement_ends < now.date():
+        raise Refused(f"the agreement would have ended on {agreement_ends}, which is past; access needs a current one")
+    account_id = new_id(now.timestamp())
+    issued = await _issuer(desk).issue(account_id)
+    due = _next_reset(desk, region, None, now)
+
+    async def step(tx: Transaction) -> Account:
+        account = Account(
+            id=account_id,
+            login=login or await _free_login(tx, sold_to, end_user),
+            sold_to=sold_to,
+            end_user=end_user,
+            region=region,
+            state=AccountState.ACTIVE,
+            agreement_ends=agreement_ends,
+            password_hash=issued.credential.password_hash,
+            password_set_at=now,
+            next_reset=due,
+            sealed_password=issued.credential.sealed_password,
+            sealing_key=issued.credential.sealing_key,
+            created_at=now,
+        )
+        await accounts.add(tx, account)
+        return account
+
+    made = await desk.act("account add", login or f"{sold_to} / {end_user}", step, sold_to=sold_to, end_user=end_user)
+    return NewPassword(made.login, issued.password, due)
+
+
+async def everything(desk: Desk) -> list[views.View]:
+    """All accounts, by login."""
+    today = desk.clock.now().date()
+    async with desk.reading() as connection:
+        return [views.account(each, today) for each in await accounts.everything(connection)]
+
+
+async def show(desk: Desk, login: str) -> views.View:
+    """One account, with its contacts, its SRs, its use of the disk, and what was last seen of its clients."""
+    async with desk.reading() as connection:
+        account = await account_of(connection, login)
+        holders = await contacts.holders(connection, account.id)
+        mine = await requests.everything(connection, account.id)
+        activity = await accounts.activity(connection, account.id)
+        used = await files.used(connection, account.id)
+    return {
+        **views.account(account, desk.clock.now().date()),
+        "contacts": [{"email": who.email, "name": who.name, **views.grant(grant)} for who, grant in holders],
+        "requests": [each.number for each in mine],
+        "used": used,
+        "activity": {
+            name: views.moment(value) if isinstance(value, datetime) else value for name, value in activity.items()
+        },
+    }
+
+
+async def reset(desk: Desk, login: str) -> NewPassword:
+    """A new password, now; the former one ends, after the configured overlap. Raises Refused."""
+    async with desk.reading() as connection:
+        account = await account_of(connection, login)
+    now = desk.clock.now()
+    issued = await _issuer(desk).issue(account.id)
+    overlap = desk.config.rotation.overlap
+    reset = credentials.Reset(
+        account_id=account.id,
+        credential=issued.credential,
+        at=now,
+        next_reset=_next_reset(desk, account.region, account.rotation_rule, now),
+        overlap_until=now + overlap if overlap else None,
+        actor=desk.actor,
+        origin=desk.origin,
+    )
+    if await desk.store.write(credentials.reset, reset) is None:
+        raise Refused(f"the account {login} is gone")
+    return NewPassword(account.login, issued.password, reset.next_reset)
+
+
+async def disable(desk: Desk, login: str) -> views.View:
+    """Close an account: nobody logs in any more, and who is logged in is put out."""
+    return await _set_state(desk, login, AccountState.DISABLED)
+
+
+async def enable(desk: Desk, login: str) -> views.View:
+    """Open a closed account again, with the password that it has."""
+    return await _set_state(desk, login, AccountState.ACTIVE)
+
+
+async def change(desk: Desk, login: str, changes: Mapping[str, Any]) -> views.View:
+    """Set an account's region, agreement_ends, data_binding, rotation_rule or limits. Raises Refused."""
+    values = dict(changes)
+    if values.get("region") is not None:
+        values["region"] = known_region(desk, values["region"])
+    now = desk.clock.now()
+
+    async def step(tx: Transaction) -> Account:
+        account = await account_of(tx, login)
+        if values.keys() & {"region", "rotation_rule"}:
+            region, rule = (values.get(key, getattr(account, key)) for key in ("region", "rotation_rule"))
+            values["next_reset"] = _next_reset(desk, region, rule, now)
+        await accounts.change(tx, account.id, **values)
+        if "data_binding" in values or not (await account_of(tx, login)).current_on(now.date()):
+            await accounts.end_sessions(tx, account.id)
+        return await account_of(tx, login)
+
+    detail = {key: str(value) if value is not None else None for key, value in changes.items()}
+    return views.account(await desk.act("account change", login, step, **detail), now.date())
+
+
+def known_region(desk: Desk, name: str | None) -> str | None:
+    """A region's name as the configuration writes it. Raises Refused for one that is not there."""
+    if name is None:
+        return None
+    found = desk.config.region(name)
+    if found is None:
+        allowed = ", ".join(f'"{region.name}"' for region in desk.config.regions)
+        raise Refused(f'there is no region "{name}"; the configuration has {allowed}')
+    return found.name
+
+
+async def _set_state(desk: Desk, login: str, state: AccountState) -> views.View:
+    async def step(tx: Transaction) -> Account:
+        account = await account_of(tx, login)
+        await accounts.change(tx, account.id, state=state.value)
+        if state is AccountState.DISABLED:
+            await accounts.end_sessions(tx, account.id)
+        return await account_of(tx, login)
+
+    verb = "account disable" if state is AccountState.DISABLED else "account enable"
+    return views.account(await desk.act(verb, login, step), desk.clock.now().date())
+
+
+def _issuer(desk: Desk) -> Issuer:
+    rotation = desk.config.rotation
+    path = key_file(rotation.sealing_key) if rotation.sealed_passwords else None
+    try:
+        return Issuer(Hashing(threads=1), Keyring(path) if path is not None else None)
+    except SealingError as error:
+        raise Refused(f"{error}; no password was made") from None
+
+
+def _next_reset(desk: Desk, region: str | None, rule: str | None, now: datetime) -> datetime:
+    rhythm = Rhythm.parse(rule) if rule else desk.config.rotation.rhythm
+    return next_reset(now, rhythm, desk.config.places.of(region))
+
+
+def _name(text: str, what: str) -> str:
+    """A company's name in one line. Raises Refused."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name or len(name) > 200 or any(unicodedata.category(letter).startswith("C") for letter in name):
+        raise Refused(f"{what} {text!r} is no company's name; allowed: 1 to 200 printable characters")
+    return name
+
+
+async def _free_login(tx: Transaction, sold_to: str, end_user: str) -> str:
+    """``acme-globex``, or ``acme`` where both are one company; a number behind it where that is taken."""
+    parts = [_slug(sold_to)] + ([_slug(end_user)] if end_user.casefold() != sold_to.casefold() else [])
+    stem = "-".join(part for part in parts if part)[:48].strip("-") or "account"
+    login, number = stem, 1
+    while await accounts.by_login(tx, login) is not None:
+        number += 1
+        login = f"{stem}-{number}"
+    return login
+
+
+def _slug(name: str) -> str:
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:24].strip("-")

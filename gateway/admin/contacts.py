@@ -1,0 +1,93 @@
+"""Contacts and their grants: who may read or update the SRs of which ST/EU account.
+
+Rules: a contact is a person with a personal corporate address, kept in lower case, its domain as IDNA writes it. A
+grant is given per account, replaces the one before, and says who approved it and for which employer (PROGRAM). Who
+leaves loses every grant at once.
+"""
+
+from datetime import datetime
+
+from gateway.admin import views
+from gateway.admin.desk import Desk, Refused, account_of, contact_of
+from gateway.domain.ids import new_id
+from gateway.domain.records import Access, Account, Contact, Grant
+from gateway.domain.sender import Mailbox, read_address
+from gateway.store import Transaction, contacts
+
+
+async def add(desk: Desk, email: str, name: str) -> views.View:
+    """Make a contact known, without access to anything yet. Raises Refused."""
+    address, now = normal(email), desk.clock.now()
+    name = " ".join(name.split())
+    if not name or not name.isprintable():
+        raise Refused("a contact needs a name that can be printed")
+
+    async def step(tx: Transaction) -> Contact:
+        return await contacts.add(tx, Contact(new_id(now.timestamp()), address, name, now))
+
+    return views.contact(await desk.act("contact add", address, step, name=name), ())
+
+
+async def everything(desk: Desk) -> list[views.View]:
+    """All contacts with their grants, by address."""
+    async with desk.reading() as connection:
+        found = await contacts.everything(connection)
+        return [views.contact(each, await contacts.grants_of(connection, each.id)) for each in found]
+
+
+async def show(desk: Desk, email: str) -> views.View:
+    """One contact with their grants."""
+    async with desk.reading() as connection:
+        contact = await contact_of(connection, normal(email))
+        return views.contact(contact, await contacts.grants_of(connection, contact.id))
+
+
+async def grant(
+    desk: Desk, email: str, login: str, access: Access, *, employer: str | None = None, approved_by: str | None = None
+) -> views.View:
+    """Give a contact access to an account, or change it. Raises Refused."""
+    address, now = normal(email), desk.clock.now()
+
+    async def step(tx: Transaction) -> tuple[Contact, list[tuple[Account, Grant]]]:
+        contact, account = await contact_of(tx, address), await account_of(tx, login)
+        await contacts.grant(tx, Grant(contact.id, account.id, access, employer, approved_by, now))
+        return contact, await contacts.grants_of(tx, contact.id)
+
+    detail = {"account": login, "access": access.value, "employer": employer, "approved_by": approved_by}
+    return views.contact(*await desk.act("contact grant", address, step, **detail))
+
+
+async def revoke(desk: Desk, email: str, login: str) -> views.View:
+    """Take a contact's access to one account. Raises Refused where there is none."""
+    address = normal(email)
+
+    async def step(tx: Transaction) -> tuple[Contact, list[tuple[Account, Grant]]]:
+        contact, account = await contact_of(tx, address), await account_of(tx, login)
+        if not await contacts.revoke(tx, contact.id, account.id):
+            raise Refused(f"{address} has no access to {login}; nothing was changed")
+        return contact, await contacts.grants_of(tx, contact.id)
+
+    return views.contact(*await desk.act("contact revoke", address, step, account=login))
+
+
+async def remove(desk: Desk, email: str) -> list[str]:
+    """Take everything from a contact who leaves; the logins they knew, whose passwords ought to be reset."""
+    address, now = normal(email), desk.clock.now()
+
+    async def step(tx: Transaction) -> list[Account]:
+        return await _remove(tx, address, now)
+
+    return [account.login for account in await desk.act("contact remove", address, step)]
+
+
+async def _remove(tx: Transaction, address: str, now: datetime) -> list[Account]:
+    contact = await contact_of(tx, address)
+    return await contacts.remove(tx, contact.id, now)
+
+
+def normal(email: str) -> str:
+    """An address as it is kept: lower case, the domain in IDNA's letters. Raises Refused."""
+    mailbox = read_address(email.strip())
+    if not isinstance(mailbox, Mailbox):
+        raise Refused(f'"{email}" is no mail address ({mailbox.value}); allowed: name@example.com')
+    return mailbox.address.lower()

@@ -1,0 +1,138 @@
+"""``gateway account``: ST/EU accounts, their logins and passwords."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from gateway.cli import frame, show
+
+app = typer.Typer(no_args_is_help=True, help="ST/EU accounts: one login for a Sold To / End User combination.")
+
+Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The account's login.")]
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    sold_to: Annotated[str, typer.Option("--sold-to", help="The company that buys the maintenance agreement.")],
+    end_user: Annotated[str, typer.Option("--end-user", help="The company that uses the products.")],
+    login: Annotated[str | None, typer.Option(help="The login; made from the companies' names when left out.")] = None,
+    region: Annotated[str | None, typer.Option(help="One of the configuration's regions.")] = None,
+    agreement_ends: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The agreement's last day. Default: open-ended."),
+    ] = None,
+    json: frame.Json = False,
+) -> None:
+    """Make an account and print its password, once."""
+    from gateway.admin import accounts
+
+    made = frame.run(
+        context,
+        lambda desk: accounts.add(
+            desk,
+            sold_to=sold_to,
+            end_user=end_user,
+            login=login,
+            region=region,
+            agreement_ends=agreement_ends.date() if agreement_ends else None,
+        ),
+    )
+    _new_password(made.view(), json)
+
+
+@app.command("list")
+def listing(context: typer.Context, json: frame.Json = False) -> None:
+    """List all accounts with the next reset of each password."""
+    from gateway.admin import accounts
+
+    show.listing(
+        frame.run(context, accounts.everything),
+        {
+            "login": "login",
+            "sold to": "sold_to",
+            "end user": "end_user",
+            "region": "region",
+            "state": "state",
+            "agreement ends": "agreement_ends",
+            "next reset": "next_reset",
+        },
+        json,
+        "There are no accounts yet: gateway account add --sold-to A --end-user B",
+    )
+
+
+@app.command("show")
+def show_one(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+    """Show an account: its contacts, its SRs, its use of the disk, and what its clients last did."""
+    from gateway.admin import accounts
+
+    show.details(frame.run(context, lambda desk: accounts.show(desk, login)), json)
+
+
+@app.command()
+def reset(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+    """Give an account a new password now and print it, once; the former one ends."""
+    from gateway.admin import accounts
+
+    _new_password(frame.run(context, lambda desk: accounts.reset(desk, login)).view(), json)
+
+
+@app.command()
+def disable(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+    """Close an account: no login any more, and running sessions end."""
+    from gateway.admin import accounts
+
+    show.details(frame.run(context, lambda desk: accounts.disable(desk, login)), json)
+
+
+@app.command()
+def enable(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+    """Open a closed account again, with the password that it has."""
+    from gateway.admin import accounts
+
+    show.details(frame.run(context, lambda desk: accounts.enable(desk, login)), json)
+
+
+@app.command()
+def change(
+    context: typer.Context,
+    login: Login,
+    region: Annotated[str | None, typer.Option(help="One of the configuration's regions.")] = None,
+    agreement_ends: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The agreement's last day; past ones end sessions."),
+    ] = None,
+    data_binding: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose a data connection is: session-or-address, session, address, any; or default.",
+        ),
+    ] = None,
+    json: frame.Json = False,
+) -> None:
+    """Change an account's region, its agreement's end, or how its data connections are bound."""
+    from gateway.admin import accounts
+
+    wanted = {
+        "region": region,
+        "agreement_ends": agreement_ends.date() if agreement_ends else None,
+        "data_binding": data_binding,
+    }
+    changes = {key: value for key, value in wanted.items() if value is not None}
+    if not changes:
+        frame.stop("nothing to change: name one of --region, --agreement-ends, --data-binding", code=frame.UNUSABLE)
+    show.details(frame.run(context, lambda desk: accounts.change(desk, login, changes)), json)
+
+
+def _new_password(view: show.View, json: bool) -> None:
+    """The one time that a password is shown."""
+    if json:
+        show.as_json(view)
+        return
+    print(f"login     {view['login']}\npassword  {view['password']}")
+    frame.say(
+        "The password is shown this once. Hand it over by telephone or in person, never by mail.",
+        f"It ends with the reset of {view['next_reset']}.",
+    )

@@ -1,0 +1,50 @@
+"""``gateway update``: what contacts wrote by mail."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import frame, show
+
+app = typer.Typer(
+    no_args_is_help=True, help="Updates: what contacts wrote about an SR by mail; private until published."
+)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The update's id.")]
+
+
+@app.command("list")
+def listing(
+    context: typer.Context,
+    sr: Annotated[str, typer.Option(metavar="NUMBER", help="The SR.")],
+    json: frame.Json = False,
+) -> None:
+    """List an SR's updates, private ones included."""
+    from gateway.admin import updates
+
+    show.listing(
+        frame.run(context, lambda desk: updates.of_request(desk, sr)),
+        {
+            "id": "id",
+            "received": "received",
+            "visibility": "visibility",
+            "sender": "sender",
+            "subject": "subject",
+            "marks": "marks",
+            "attachments": "attachments",
+        },
+        json,
+        f"SR {sr} has no updates",
+    )
+
+
+@app.command("show")
+def show_one(context: typer.Context, update: Id, json: frame.Json = False) -> None:
+    """Show an update with its text."""
+    from gateway.admin import updates
+
+    view = frame.run(context, lambda desk: updates.show(desk, update))
+    show.details({key: value for key, value in view.items() if json or key != "body"}, json)
+    if not json and view["body"]:
+        print()
+        print("\n".join(show.text(line) for line in view["body"].splitlines()))

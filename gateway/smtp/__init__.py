@@ -1,0 +1,13 @@
+"""The mail door: SMTP in, updates to existing Service Requests filed under them.
+
+    listener   accepts connections, counts them, holds what all sessions share
+    session    one peer's dialogue: a table of verbs and when each is allowed (aiosmtpd's class, our command loop)
+    stream     the peer's bytes as they come: command lines, or whole blocks of a message
+    data       what DATA means on the wire: end of data, dot-stuffing, bare CR and LF
+    letter     one message on its way in: small ones in memory, larger ones into the spool, in blocks
+    filing     end of data: the facts, the policy's decision, the commit, the reply
+    door       the process: builds all of this, serves, drains
+
+Rules: nothing is answered 250 before it is durable; nothing is refused but in the dialogue; no bounce is ever made.
+A crash leaves at most a spool file that no row names (``gateway doctor`` finds it) and a sender who will come again.
+"""

@@ -1,0 +1,106 @@
+"""The mail door's process: builds what the door needs, serves until it is told to stop, and lets messages finish.
+
+Rules: it is ready only when it can file a message, not merely accept a connection. A renewed certificate is taken up by
+the next STARTTLS. Never: a signal handler, a socket of its own (``doorway`` hands them in).
+
+A crash loses connections, and no message that was answered 250.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from datetime import datetime
+
+from gateway import log as voices
+from gateway.clock import SystemClock
+from gateway.config.model import Config
+from gateway.config.regions import Region
+from gateway.domain.hours import next_business_moment
+from gateway.domain.policy import Rules
+from gateway.domain.replies import smtp as say
+from gateway.domain.replies.smtp import Directions
+from gateway.domain.subject import SubjectGrammar
+from gateway.doorway import Doorway
+from gateway.smtp.filing import Filing
+from gateway.smtp.listener import Listener
+from gateway.spool import Spool
+from gateway.store import Store
+
+log = voices.get(__name__)
+
+
+async def serve(doorway: Doorway) -> None:
+    """Serve the mail door until *doorway* says stop."""
+    config: Config = doorway.config
+    spool = await asyncio.to_thread(Spool, config.gateway.state_dir)
+    store = await Store.open(config.store_url)
+    try:
+        listener, filing = build(config, store, spool)
+        doorway.on_reload(lambda: renew(listener, config))
+        await listener.listen(doorway.sockets)
+        doorway.ready()
+        log.info("the mail door is open", run=filing.run)
+        await doorway.stopping.wait()
+        await listener.close(doorway.drained)
+        await filing.close()
+    finally:
+        await store.close()
+
+
+def build(config: Config, store: Store, spool: Spool) -> tuple[Listener, Filing]:
+    """The door's parts, wired together."""
+    settings = config.smtp
+    ftps_host = config.ftps.masquerade_address or config.gateway.hostname
+    aliases = {region.alias: _directions(config.regions_of(region.alias)) for region in config.regions}
+    filing = Filing(
+        store=store,
+        clock=SystemClock(),
+        grammar=SubjectGrammar(config.sr.number_pattern),
+        rules=Rules(
+            refuse_closed=settings.closed_mail == "refuse",
+            refuse_automatic=settings.automatic_mail == "refuse",
+        ),
+        regions=aliases,
+        too_large=say.too_large(settings.max_message_size, ftps_host),
+        next_business_moment=lambda region, at: _next_business_moment(config.region(region), at),
+    )
+    listener = Listener(
+        settings,
+        host=config.gateway.hostname,
+        ftps_host=ftps_host,
+        aliases=aliases,
+        spool=spool,
+        tls=tls_context(config),
+        file=filing,
+    )
+    return listener, filing
+
+
+def tls_context(config: Config) -> ssl.SSLContext | None:
+    """What STARTTLS offers: the mail door's certificate, or else the FTPS door's; None where there is none."""
+    certificate = config.smtp.certificate or config.ftps.certificate
+    key = config.smtp.private_key or config.ftps.private_key
+    if certificate is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def renew(listener: Listener, config: Config) -> None:
+    """Take up a renewed certificate; connections that are under TLS keep the old one."""
+    listener.tls = tls_context(config)
+
+
+def _directions(regions: Sequence[Region]) -> tuple[Directions, ...]:
+    return tuple(Directions(each.name, each.web, each.phone, each.after_hours_phone) for each in regions)
+
+
+def _next_business_moment(region: Region | None, at: datetime) -> datetime | None:
+    if region is None:
+        return None
+    return next_business_moment(at, region.timezone, region.hours, region.holidays)

@@ -1,0 +1,28 @@
+"""What is known of a message without looking inside: who brought it, from whom and for whom it says it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.smtp.letter import Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the connection: its *address*, how it introduced itself, the TLS version if there is TLS."""
+
+    address: str
+    hello: str
+    tls: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A message whose end was reached: it is owed exactly one reply and one row in the ledger."""
+
+    peer: Peer
+    sender: str
+    """The envelope's sender; empty for ``MAIL FROM:<>``."""
+    recipients: tuple[str, ...]
+    """The aliases it was addressed to, each once."""
+    letter: Letter

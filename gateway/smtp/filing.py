@@ -1,0 +1,364 @@
+"""The end of a message: gather the facts, decide, commit, and only then answer.
+
+Facts, decision, ledger row, update, bytes and event are one group of the store's: twenty messages that end together
+share one transaction and a handful of statements, and each decision rests on rows that nobody can change under it.
+A large message is sealed in the spool first (bytes, then row), after a look whether the policy would have it at all.
+
+Rules: every message gets exactly one row in the ledger, and its number in the run is given here, when it arrives.
+A message that can't be recorded is answered 451 and its row is written with the next one's: nothing disappears.
+Never: a reply before the commit; a byte of a message that was refused kept.
+
+A crash leaves a sealed file without a row (never acknowledged; ``gateway doctor`` names it), or a committed update
+whose sender comes again and is told 250 for the same one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from gateway import log as voices
+from gateway.clock import Clock
+from gateway.domain.automatic import sign_of
+from gateway.domain.encoded_words import decode
+from gateway.domain.headers import Headers
+from gateway.domain.identity import message_id
+from gateway.domain.ids import new_id
+from gateway.domain.policy import (
+    Answer,
+    Decision,
+    Facts,
+    Filed,
+    Mark,
+    Naming,
+    Quarantined,
+    Refused,
+    Repeated,
+    Rules,
+    Standing,
+    TryAgain,
+    Verdict,
+    decide,
+)
+from gateway.domain.records import Outcome
+from gateway.domain.replies import Reply
+from gateway.domain.replies import smtp as say
+from gateway.domain.replies.smtp import Directions
+from gateway.domain.sender import Mailbox, sender_of
+from gateway.domain.status import CLOSED
+from gateway.domain.subject import Absent, Found, Malformed, NotAtStart, Reading, SubjectGrammar
+from gateway.smtp.envelope import Arrival
+from gateway.store import Store, Transaction, mails, updates
+
+SUBJECT_MOST = 1_000
+"""Characters of a subject that are kept beside the raw mail."""
+
+log = voices.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message as the store's group sees it: what is known without the store, and what its rows will say."""
+
+    arrival: Arrival
+    sequence: int
+    at: datetime
+    facts: Facts
+    subject: str
+    sr: str | None
+    message_id: str | None
+    content_key: str | None
+    sha256: str | None
+    raw: bytes | None
+    forced: Verdict | None = None
+    """Decided already (a large message whose bytes are gone, a debt): the store only records it."""
+
+    @property
+    def id(self) -> str:
+        """The mail's, the update's, and the receipt's."""
+        return self.arrival.letter.id
+
+    @property
+    def identity(self) -> tuple[str, str] | None:
+        """What makes another message the same one; None where nothing does."""
+        return (self.message_id, self.content_key) if self.message_id and self.content_key else None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of a message."""
+
+    verdict: Verdict
+    receipt: str
+    standing: mails.SrStanding | None
+    before: mails.Known | None
+
+    @property
+    def outcome(self) -> Outcome:
+        return _OUTCOMES[type(self.verdict.decision)]
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the message's bytes are kept."""
+        return isinstance(self.verdict.decision, Filed | Quarantined)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        decision = self.verdict.decision
+        return decision.marks if isinstance(decision, Filed) else ()
+
+
+_OUTCOMES: dict[type[Decision], Outcome] = {
+    Filed: Outcome.FILED,
+    Repeated: Outcome.REPEATED,
+    Refused: Outcome.REFUSED,
+    TryAgain: Outcome.DEFERRED,
+    Quarantined: Outcome.QUARANTINED,
+}
+
+
+@dataclass
+class Filing:
+    """Files messages for the mail door. One for a process: *run* is its life's name in the ledger."""
+
+    store: Store
+    clock: Clock
+    grammar: SubjectGrammar
+    rules: Rules
+    regions: Mapping[str, Sequence[Directions]]
+    """By alias: every region that shares it."""
+    too_large: Reply
+    next_business_moment: Callable[[str | None, datetime], datetime | None] = lambda region, at: None
+    """When somebody reads the mail of a region that arrived at some moment."""
+    filed: Callable[[], None] = lambda: None
+    """Called after the commit of a new update: somebody is to look inside."""
+    run: str = field(default_factory=new_id)
+    sequence: int = 0
+    _owed: list[Item] = field(default_factory=list)
+    _paying: asyncio.Task[None] | None = None
+
+    async def __call__(self, arrival: Arrival) -> Reply:
+        """Settle one message and return the reply to it. Never raises but for a defect of ours."""
+        self.sequence += 1
+        number = self.sequence
+        letter = arrival.letter
+        await letter.settle()
+        item = self._look(arrival, number)
+        try:
+            settled = await self._settle(item)
+        except Exception:
+            log.exception("a message could not be recorded and is deferred", id=letter.id)
+            self._owed.append(replace(item, forced=_NOT_RECORDED, raw=None))
+            return say.STORE_BUSY
+        if self._owed and self._paying is None:
+            self._paying = asyncio.create_task(self._pay())
+        reply = self._reply(item, settled)
+        log.info(
+            "message settled",
+            id=letter.id,
+            outcome=settled.outcome.value,
+            row=settled.verdict.row,
+            sr=item.sr,
+            sender=item.facts.sender,
+            peer=arrival.peer.address,
+            size=letter.size,
+            code=reply.code,
+        )
+        if settled.outcome is Outcome.FILED:
+            self.filed()
+        return reply
+
+    async def close(self) -> None:
+        """Write the rows that are still owed."""
+        if self._paying is not None:
+            await self._paying
+        await self._pay()
+
+    # --- facts -------------------------------------------------------------------------------------------------------
+
+    def _look(self, arrival: Arrival, sequence: int) -> Item:
+        """What is known of a message without the store."""
+        letter = arrival.letter
+        headers = letter.headers
+        sender = sender_of(headers)
+        subject = _subject(headers)
+        reading = self.grammar.read(subject)
+        facts = Facts(
+            naming=_NAMING[type(reading)],
+            sender=sender.address.lower() if isinstance(sender, Mailbox) else None,
+            fault=letter.fault,
+            hops=sum(name == "received" for name, _ in headers.fields),
+            automatic=sign_of(headers, arrival.sender, subject) is not None,
+            irregular_header=bool(headers.defects),
+        )
+        raw = letter.raw
+        return Item(
+            arrival=arrival,
+            sequence=sequence,
+            at=self.clock.now(),
+            facts=facts,
+            subject=_storable(subject[:SUBJECT_MOST]),
+            sr=reading.number if isinstance(reading, Found) else None,
+            message_id=_storable(message_id(headers)),
+            content_key=letter.content_key if letter.fault is None else None,
+            sha256=hashlib.sha256(raw).hexdigest() if raw is not None else None,
+            raw=raw,
+        )
+
+    # --- decision and commit -----------------------------------------------------------------------------------------
+
+    async def _settle(self, item: Item) -> Settled:
+        letter = item.arrival.letter
+        if not letter.large:
+            return await self.store.write(self.settle, item)
+        async with self.store.reading() as connection:
+            [settled] = await self._decide(connection, [item])
+        if not settled.keeps:
+            await letter.discard()
+            return await self.store.write(self.settle, replace(item, forced=settled.verdict))
+        sealed = await letter.seal()
+        settled = await self.store.write(self.settle, replace(item, sha256=sealed.sha256))
+        if not settled.keeps:
+            await letter.remove()
+        return settled
+
+    async def settle(self, tx: Transaction, items: Sequence[Item]) -> list[Settled | Exception]:
+        """The store's verb: decide about all the messages that wait, and write every row they need."""
+        decided = await self._decide(tx, items)
+        pairs = list(zip(items, decided, strict=True))
+        await mails.record(
+            tx,
+            [self._ledger_row(item, settled) for item, settled in pairs],
+            {item.id: item.raw for item, settled in pairs if settled.keeps and item.raw is not None},
+        )
+        await updates.file(tx, [self._update(*pair) for pair in pairs if pair[1].outcome is Outcome.FILED])
+        return [*decided]
+
+    async def _decide(self, connection: Transaction, items: Sequence[Item]) -> list[Settled]:
+        """The verdicts about several messages, from one look at the store for all of them."""
+        pairs = {item.identity for item in items if item.forced is None and item.identity is not None}
+        known = await mails.known(connection, pairs)
+        numbers = {item.sr for item in items if item.sr is not None}
+        senders = {item.facts.sender for item in items if item.facts.sender is not None}
+        standings = await mails.standings(connection, numbers, senders) if numbers else {}
+        decided = []
+        for item in items:
+            standing = standings.get(item.sr or "")
+            before = known.get(item.identity) if item.identity is not None else None
+            verdict = item.forced or decide(_complete(item, standing, before), self.rules)
+            settled = Settled(verdict, item.id, standing, before)
+            if settled.keeps and item.identity is not None:
+                known[item.identity] = mails.Known(item.id, item.sr)  # it may wait twice in this very group
+            decided.append(settled)
+        return decided
+
+    def _ledger_row(self, item: Item, settled: Settled) -> dict[str, Any]:
+        letter = item.arrival.letter
+        kept = mails.KEPT_NOWHERE
+        if settled.keeps:
+            kept = mails.KEPT_IN_ROW if item.raw is not None else mails.KEPT_IN_SPOOL
+        return {
+            "id": item.id,
+            "run": self.run,
+            "sequence": item.sequence,
+            "received_at": item.at,
+            "peer": item.arrival.peer.address,
+            "envelope_from": item.arrival.sender,
+            "recipients": list(item.arrival.recipients),
+            "sender": item.facts.sender,
+            "subject": item.subject,
+            "message_id": item.message_id,
+            "content_key": item.content_key,
+            "size": letter.size,
+            "sha256": item.sha256,
+            "kept": kept,
+            "outcome": settled.outcome.value,
+            "code": self._reply(item, settled).code,
+            "reason": settled.verdict.row,
+            "sr": item.sr,
+            "marks": list(settled.marks),
+            "repeats": settled.before.id if settled.before and settled.outcome is Outcome.REPEATED else None,
+        }
+
+    def _update(self, item: Item, settled: Settled) -> updates.New:
+        standing = settled.standing
+        assert standing is not None
+        assert item.facts.sender is not None
+        return updates.New(
+            id=item.id,
+            mail_id=item.id,
+            sr=standing.number,
+            account_id=standing.account_id,
+            sender=item.facts.sender,
+            subject=item.subject,
+            received_at=item.at,
+            marks=settled.marks,
+            answers=standing.waits_for_customer and Mark.AUTOMATIC not in settled.marks,
+            next_business_moment=self.next_business_moment(standing.region, item.at),
+        )
+
+    def _reply(self, item: Item, settled: Settled) -> Reply:
+        decision = settled.verdict.decision
+        if isinstance(decision, Filed):
+            return say.filed(item.sr or "", item.id)
+        if isinstance(decision, Quarantined):
+            return say.kept(item.id)
+        if isinstance(decision, Repeated):
+            before = settled.before
+            return say.filed(before.sr, before.id) if before and before.sr else say.kept(item.id)
+        if decision.answer is Answer.TOO_LARGE:
+            return self.too_large
+        directions = {each.name: each for alias in item.arrival.recipients for each in self.regions.get(alias, ())}
+        return say.answer(decision.answer, tuple(directions.values()), sr=item.sr or "", sender=item.facts.sender or "")
+
+    async def _pay(self) -> None:
+        """Record the messages that could not be recorded when they were deferred."""
+        owed, self._owed = self._owed, []
+        try:
+            while owed:
+                await self.store.write(self.settle, owed[0])
+                owed.pop(0)
+        except Exception:
+            log.exception("deferred messages still can't be recorded", count=len(owed))
+        finally:
+            self._owed += owed
+            self._paying = None
+
+
+_NAMING: dict[type[Reading], Naming] = {
+    Found: Naming.FOUND,
+    NotAtStart: Naming.NOT_AT_START,
+    Malformed: Naming.MALFORMED,
+    Absent: Naming.ABSENT,
+}
+_NOT_RECORDED = Verdict("not-recorded", TryAgain(Answer.STORE_BUSY))
+
+
+def _complete(item: Item, standing: mails.SrStanding | None, before: mails.Known | None) -> Facts:
+    """The facts with what only the store knows."""
+    if standing is None:
+        return replace(item.facts, repeats=before is not None)
+    return replace(
+        item.facts,
+        repeats=before is not None,
+        standing=Standing(
+            closed=standing.status == CLOSED,
+            account_active=standing.account_active,
+            agreement_current=standing.agreement_ends is None or item.at.date() <= standing.agreement_ends,
+            access=standing.access.get(item.facts.sender or ""),
+        ),
+    )
+
+
+def _subject(headers: Headers) -> str:
+    """The decoded subject; of several, the first (a mail program shows no other)."""
+    return decode(headers.first("subject") or b"")
+
+
+def _storable(text: str | None) -> str:
+    """Text that every database takes: no NUL, no lone surrogate."""
+    return (text or "").replace("\0", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,0 +1,157 @@
+"""What all sessions of the mail door share: settings, replies made once, the certificate, and who is connected.
+
+Rules: limits are counted here and nowhere else; a peer that is over one is told so, and is not merely cut off.
+A connection costs one session object; nothing is inspected or compiled for it. A crash ends every connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from socket import socket
+
+from aiosmtpd.proxy_protocol import AF, get_proxy
+
+from gateway.config.smtp import Smtp
+from gateway.domain.replies import Reply
+from gateway.domain.replies import smtp as say
+from gateway.domain.replies.smtp import Directions
+from gateway.smtp.envelope import Arrival
+from gateway.smtp.letter import Letter
+from gateway.smtp.session import Farewell, Session
+from gateway.smtp.stream import Incoming, PeerGone
+from gateway.spool import Spool
+
+PROXY_PATIENCE = 5.0
+"""Seconds for a load balancer to send its PROXY header."""
+DISK_THREADS = 4
+"""Threads that write and flush messages; more would only wait for the same disk."""
+
+
+class Listener:
+    """Accepts connections on given sockets and keeps count of them."""
+
+    def __init__(
+        self,
+        settings: Smtp,
+        *,
+        host: str,
+        ftps_host: str,
+        aliases: Mapping[str, Sequence[Directions]],
+        spool: Spool,
+        tls: ssl.SSLContext | None,
+        file: Callable[[Arrival], Awaitable[Reply]],
+    ) -> None:
+        self.settings = settings
+        self.host = host
+        self.aliases = aliases
+        self.tls = tls
+        self.file = file
+        self.stopping = False
+        extensions = [
+            f"SIZE {settings.max_message_size}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "PIPELINING",
+            "CHUNKING",
+            "ENHANCEDSTATUSCODES",
+        ]
+        self.hello_protected = say.hello(host, extensions)
+        self.hello = say.hello(host, [*extensions, "STARTTLS"]) if tls is not None else self.hello_protected
+        self.too_large = say.too_large(settings.max_message_size, ftps_host)
+        self._spool = spool
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter")
+        self._sessions: set[Session] = set()
+        self._from: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def listen(self, sockets: Sequence[socket]) -> None:
+        """Accept connections on *sockets* from now on."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._servers.append(await loop.create_server(lambda: Session(self, loop), sock=each, backlog=1024))
+
+    async def close(self, drained: Callable[[Awaitable[object]], Awaitable[bool]]) -> None:
+        """Accept nothing more, send idle peers away, wait (as *drained* does) for messages under way, cut the rest."""
+        self.stopping = True
+        for server in self._servers:
+            server.close()
+        for session in tuple(self._sessions):
+            if not session.busy:
+                session.end(say.SHUTTING_DOWN)
+        if not await drained(self._empty.wait()):
+            for session in tuple(self._sessions):
+                session.cut()
+            await self._empty.wait()
+        self._disk.shutdown()
+
+    def letter(self) -> Letter:
+        """A place for the next message."""
+        return Letter(self._spool, self._disk, self.settings.max_message_size)
+
+    async def admit(self, session: Session, inbox: Incoming) -> None:
+        """Let a peer in, after its proxy has named it. Raises Farewell over a limit, PeerGone for a false proxy."""
+        limits = self.settings.limits
+        if self.settings.proxy_protocol:
+            session.address = await self._behind_proxy(session.address, inbox)
+        self._sessions.add(session)
+        self._from[session.address] += 1
+        session.admitted = True
+        self._empty.clear()
+        if self.stopping:
+            raise Farewell(say.SHUTTING_DOWN)
+        if len(self._sessions) > limits.sessions:
+            raise Farewell(say.TOO_MANY_SESSIONS)
+        if self.trusted(session.address):
+            return
+        if self._from[session.address] > limits.sessions_per_address:
+            raise Farewell(say.TOO_MANY_FROM_YOU)
+        if delay := self.settings.greeting_delay.total_seconds():
+            try:
+                async with asyncio.timeout(delay):
+                    if not len(inbox):
+                        await inbox.more()
+            except TimeoutError:
+                return
+            raise Farewell(say.SPOKE_TOO_EARLY)
+
+    def left(self, session: Session) -> None:
+        """The peer is gone."""
+        if session.admitted:
+            session.admitted = False
+            self._sessions.discard(session)
+            self._from[session.address] -= 1
+            if not self._from[session.address]:
+                del self._from[session.address]
+            if not self._sessions:
+                self._empty.set()
+
+    def trusted(self, address: str) -> bool:
+        """Whether a relay of ours is at *address*."""
+        return _within(address, self.settings.trusted_relays)
+
+    async def _behind_proxy(self, address: str, inbox: Incoming) -> str:
+        if not _within(address, self.settings.proxy_networks):
+            raise PeerGone(f"{address} is no proxy of ours")
+        try:
+            async with asyncio.timeout(PROXY_PATIENCE):
+                proxied = await get_proxy(inbox)
+        except TimeoutError:
+            raise PeerGone(f"{address}: no PROXY header came") from None
+        if not proxied.valid:
+            raise PeerGone(f"{address}: a false PROXY header: {proxied.error}")
+        return str(proxied.src_addr) if proxied.family in (AF.INET, AF.INET6) else address
+
+
+def _within(address: str, networks: Sequence[object]) -> bool:
+    if not networks or not address:
+        return False
+    here = ip_address(address.partition("%")[0])
+    here = getattr(here, "ipv4_mapped", None) or here
+    return any(here in network for network in networks)  # type: ignore[operator]

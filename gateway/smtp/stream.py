@@ -1,0 +1,181 @@
+"""The peer's bytes as they come: a command line, or everything that has arrived, as one block without a copy.
+
+Rules: the buffer is bounded (reading pauses above ``HIGH_WATER``); a block is handed over whole, never line by line,
+for a message of short lines must not cost a Python object per line. It never interprets a byte of a message.
+
+aiosmtpd reads through ``asyncio.StreamReader``; this one takes its place, so that nobody needs its private buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import cast
+
+HIGH_WATER = 128 * 1024
+"""Bytes held before the transport is told to wait. One ``recv`` of asyncio's (256 KiB) may come on top."""
+
+
+class LineTooLong(Exception):
+    """A command line ran past its limit; what came of it has been thrown away, up to and with its line end."""
+
+
+class PeerGone(ConnectionError):
+    """The peer ended the connection; nothing of it is left to read."""
+
+
+class Incoming(asyncio.StreamReader):
+    """What one peer has sent and nobody has read yet."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=HIGH_WATER, loop=loop)
+        self._held = bytearray()
+        self._ended = False
+        self._failure: Exception | None = None
+        self._interruption: Exception | None = None
+        self._waiting: asyncio.Future[None] | None = None
+        self._source: asyncio.ReadTransport | None = None
+        self._resting = False
+        self._event_loop = loop
+        self.moved_at = 0.0
+        """When something last arrived, by the loop's clock: who watches the time sees here that data moves."""
+
+    # --- the transport's side ---
+
+    def set_transport(self, transport: asyncio.BaseTransport) -> None:
+        """Take bytes from *transport* from now on (a second time after STARTTLS)."""
+        self._source = cast(asyncio.ReadTransport, transport)
+        self._resting = False
+
+    def feed_data(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
+        self.moved_at = self._event_loop.time()
+        self._held += data
+        self._wake()
+        if len(self._held) > HIGH_WATER and not self._resting and self._source is not None:
+            self._source.pause_reading()
+            self._resting = True
+
+    def feed_eof(self) -> None:
+        self._ended = True
+        self._wake()
+
+    def set_exception(self, exc: Exception) -> None:
+        self._failure = exc
+        self.feed_eof()
+
+    def exception(self) -> Exception | None:
+        return self._failure
+
+    def at_eof(self) -> bool:
+        return self._ended and not self._held
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            if not self._waiting.done():
+                self._waiting.set_result(None)
+            self._waiting = None
+
+    # --- the session's side ---
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a whole command line is here: a peer may send several at once (PIPELINING, RFC 2920)."""
+        return b"\n" in self._held
+
+    def interrupt(self, reason: Exception) -> None:
+        """Have whoever waits for more, now or next, get *reason* raised."""
+        self._interruption = reason
+        self._wake()
+
+    async def more(self) -> None:
+        """Wait for bytes beyond those held. Raises PeerGone when none will come, and what ``interrupt`` was given."""
+        if self._interruption is None:
+            if self._ended:
+                raise PeerGone(str(self._failure or "end of stream"))
+            await self._arrival()
+        if self._interruption is not None:
+            raise self._interruption
+
+    async def _arrival(self) -> None:
+        """Wait until something arrives or the stream ends."""
+        if self._resting and self._source is not None:
+            self._resting = False
+            self._source.resume_reading()
+        self._waiting = self._event_loop.create_future()
+        await self._waiting
+
+    async def drain_away(self) -> None:
+        """Throw away what the peer still sends, until it ends the connection."""
+        while not self._ended:
+            self._held.clear()
+            await self._arrival()
+        self._held.clear()
+
+    # What aiosmtpd's reader of the PROXY protocol uses:
+
+    async def read(self, n: int = -1) -> bytes:
+        """At most *n* bytes of what is there, at least one. Raises PeerGone."""
+        return bytes(await self.block(n if n > 0 else None))
+
+    async def readexactly(self, n: int) -> bytes:
+        """*n* bytes. Raises PeerGone."""
+        while len(self._held) < n:
+            await self.more()
+        taken = bytes(self._held[:n])
+        del self._held[:n]
+        return taken
+
+    async def readuntil(self, separator: bytes = b"\n") -> bytes:  # type: ignore[override]
+        """Up to and with *separator*. Raises PeerGone, LineTooLong."""
+        while (end := self._held.find(separator)) < 0:
+            if len(self._held) > HIGH_WATER:
+                raise LineTooLong
+            await self.more()
+        return await self.readexactly(end + len(separator))
+
+    async def line(self, limit: int) -> bytes:
+        """The next command line with its line end. Raises LineTooLong, PeerGone."""
+        searched = 0
+        too_long = False
+        while (end := self._held.find(b"\n", searched)) < 0:
+            searched = len(self._held)
+            if searched > limit:
+                too_long = True
+                self._held.clear()
+                searched = 0
+            await self.more()
+        line = bytes(self._held[: end + 1])
+        del self._held[: end + 1]
+        if too_long or len(line) > limit:
+            raise LineTooLong
+        return line
+
+    async def block(self, most: int | None = None) -> bytearray:
+        """Everything that is here (at most *most* bytes), waiting until there is something. Raises PeerGone."""
+        while not self._held:
+            await self.more()
+        if most is not None and len(self._held) > most:
+            block = self._held[:most]
+            del self._held[:most]
+        else:
+            block, self._held = self._held, bytearray()
+        if self._resting and self._source is not None and not self._ended:
+            self._resting = False
+            self._source.resume_reading()
+        return block
+
+    def unread(self, rest: bytes | bytearray) -> None:
+        """Give back what came after the end of a message: the next commands."""
+        if rest:
+            self._held[:0] = rest
+
+    def discard(self) -> int:
+        """Forget what was sent before TLS (RFC 3207 §4.2: it could be anybody's); return how much it was."""
+        count = len(self._held)
+        self._held.clear()
+        return count

@@ -25,8 +25,7 @@ from gateway.clock import Clock
 from gateway.domain import throttle
 from gateway.domain.admission import Admitted, WrongPassword, admit, session_ends
 from gateway.domain.calendar import Places
-from gateway.domain.events import Event, EventType, of_account, timestamp
-from gateway.domain.ids import new_id
+from gateway.domain.events import Event, EventType, about_account
 from gateway.domain.records import Account
 from gateway.domain.replies import Refusal, Reply
 from gateway.domain.replies import login as replies
@@ -205,12 +204,13 @@ def _storable(text: str) -> str:
 
 
 def _locked(account: Account, peer: Peer, now: datetime) -> Event:
-    payload = {
-        "account": account.login,
-        "sold_to": account.sold_to,
-        "end_user": account.end_user,
-        "region": account.region,
-        "at": timestamp(now),
-        "last_failure_from": peer.address,
-    }
-    return Event(new_id(now.timestamp()), EventType.ACCOUNT_LOCKED, of_account(account.id), payload, now)
+    return about_account(
+        EventType.ACCOUNT_LOCKED,
+        account.id,
+        now,
+        account=account.login,
+        sold_to=account.sold_to,
+        end_user=account.end_user,
+        region=account.region,
+        last_failure_from=peer.address,
+    )

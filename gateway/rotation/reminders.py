@@ -15,8 +15,7 @@ from typing import Any
 
 from gateway.clock import Clock
 from gateway.domain import calendar
-from gateway.domain.events import Event, EventType, of_account, timestamp
-from gateway.domain.ids import new_id
+from gateway.domain.events import Event, EventType, about_account, timestamp
 from gateway.domain.records import Account, Contact
 from gateway.rotation.plan import Plan
 from gateway.store import Store, accounts, contacts, one_by_one, outbox, reminders
@@ -165,12 +164,14 @@ class Reminders:
         }
 
     def _event(self, account: Account, stage: Stage, now: datetime) -> Event:
-        payload = {
-            "account": account.login,
-            "sold_to": account.sold_to,
-            "end_user": account.end_user,
-            "region": account.region,
-            "due": timestamp(stage.due_at),
-            "days": stage.days,
-        }
-        return Event(new_id(now.timestamp()), EventType.PASSWORD_RESET_DUE, of_account(account.id), payload, now)
+        return about_account(
+            EventType.PASSWORD_RESET_DUE,
+            account.id,
+            now,
+            account=account.login,
+            sold_to=account.sold_to,
+            end_user=account.end_user,
+            region=account.region,
+            due=timestamp(stage.due_at),
+            days=stage.days,
+        )

@@ -129,6 +129,14 @@ async def holders(connection: AsyncConnection, account_id: str) -> list[tuple[Co
     ]
 
 
+async def here(connection: AsyncConnection, contact_ids: Collection[str]) -> set[str]:
+    """Those of some contacts, by id, who have not left."""
+    found = await connection.execute(
+        select(contacts.c.id).where(contacts.c.id.in_(list(contact_ids)), contacts.c.removed_at.is_(None))
+    )
+    return set(found.scalars())
+
+
 async def designated(connection: AsyncConnection, account_ids: Collection[str]) -> list[tuple[Contact, str]]:
     """The Designated Contacts of several accounts, as (contact, account id), by address."""
     found: list[tuple[Contact, str]] = []

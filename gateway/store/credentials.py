@@ -14,8 +14,7 @@ from datetime import datetime
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.events import Event, EventType, of_account, timestamp
-from gateway.domain.ids import new_id
+from gateway.domain.events import Event, EventType, about_account, timestamp
 from gateway.domain.records import Account
 from gateway.store import accounts as account_rows
 from gateway.store import audit, outbox
@@ -131,18 +130,19 @@ def _columns(item: Reset) -> dict[str, object]:
 
 
 def _event(account: Account, item: Reset) -> Event:
-    payload = {
-        "account": account.login,
-        "sold_to": account.sold_to,
-        "end_user": account.end_user,
-        "region": account.region,
-        "at": timestamp(item.at),
-        "reason": "asked" if item.due_at is None else "due",
-        "due": None if item.due_at is None else timestamp(item.due_at),
-        "next_reset": None if item.next_reset is None else timestamp(item.next_reset),
-        "former_valid_until": None if item.overlap_until is None else timestamp(item.overlap_until),
-    }
-    return Event(new_id(item.at.timestamp()), EventType.PASSWORD_RESET, of_account(account.id), payload, item.at)
+    return about_account(
+        EventType.PASSWORD_RESET,
+        account.id,
+        item.at,
+        account=account.login,
+        sold_to=account.sold_to,
+        end_user=account.end_user,
+        region=account.region,
+        reason="asked" if item.due_at is None else "due",
+        due=None if item.due_at is None else timestamp(item.due_at),
+        next_reset=None if item.next_reset is None else timestamp(item.next_reset),
+        former_valid_until=None if item.overlap_until is None else timestamp(item.overlap_until),
+    )
 
 
 def _entry(account: Account, item: Reset) -> audit.Entry:

@@ -157,12 +157,13 @@ async def route(tx: AsyncConnection, item: Routing) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Ask for up to *limit* deliveries of a *kind*, to be settled before *until*."""
+    """Ask for up to *limit* deliveries of a *kind* (to one *target*), to be settled before *until*."""
 
     kind: str
     at: datetime
     until: datetime
     limit: int = 20
+    target: str | None = None
 
 
 async def claim(tx: AsyncConnection, item: Claim) -> list[Delivery]:
@@ -178,10 +179,13 @@ async def claim(tx: AsyncConnection, item: Claim) -> list[Delivery]:
         )
         .exists()
     )
+    mine = deliveries.c.kind == item.kind
+    if item.target is not None:
+        mine &= deliveries.c.target == item.target
     found = await tx.execute(
         select(deliveries.c.sequence)
         .where(
-            deliveries.c.kind == item.kind,
+            mine,
             deliveries.c.state == PENDING,
             deliveries.c.next_attempt_at <= item.at,
             (deliveries.c.claimed_until.is_(None)) | (deliveries.c.claimed_until <= item.at),
@@ -243,6 +247,20 @@ async def retry(tx: AsyncConnection, item: Retry) -> Delivery | None:
             .values(state=PENDING, next_attempt_at=item.at, claimed_until=None, attempts=0)
         )
     return before
+
+
+async def orphaned(tx: AsyncConnection, known: Collection[str]) -> int:
+    """Park what waits for webhooks that are not *known* any more, so that it is seen; how much that was."""
+    gone = await tx.execute(
+        update(deliveries)
+        .where(
+            deliveries.c.kind == WEBHOOK,
+            deliveries.c.state == PENDING,
+            deliveries.c.target.not_in(list(known)),
+        )
+        .values(state=PARKED, claimed_until=None, last_error="this webhook is not in the configuration any more")
+    )
+    return gone.rowcount
 
 
 async def by_id(connection: AsyncConnection, delivery_id: str) -> Delivery | None:

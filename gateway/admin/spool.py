@@ -18,7 +18,7 @@ from gateway.store.holdings import Held
 async def verify(desk: Desk, progress: Callable[[int, int], None] | None = None) -> views.View:
     """Hash every byte in the spool again; *progress* hears bytes done and to do."""
     async with desk.reading() as connection:
-        held = await holdings.sealed(connection)
+        held = [each for each in await holdings.sealed(connection) if not each.deleted]
     spool, problems, done, total = desk.spool, [], 0, sum(each.size for each in held)
     for each in held:
         what = await asyncio.to_thread(_verify, spool, each)

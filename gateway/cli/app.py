@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import account, config, contact, file, serve, spool, sr, update
+from gateway.cli import account, config, contact, doctor, file, serve, spool, sr, update
 from gateway.cli.frame import REFUSED, ConfigFile
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ def gateway(
 
 app.command()(serve.serve)
 app.add_typer(config.app, name="config")
+app.command()(doctor.doctor)
 app.add_typer(account.app, name="account")
 app.add_typer(contact.app, name="contact")
 app.add_typer(sr.app, name="sr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -139,7 +140,8 @@ class Spool:
     def all_incoming(self) -> Iterator[tuple[str, int]]:
         """Every file under ``incoming``: its name and size."""
         for entry in sorted(os.scandir(self.incoming), key=lambda entry: entry.name):
-            yield entry.name, entry.stat().st_size
+            with contextlib.suppress(FileNotFoundError):  # sealed or discarded while we look
+                yield entry.name, entry.stat().st_size
 
     def all_files(self) -> Iterator[tuple[str, str, int]]:
         """Every file under ``files``: hash and id from its name (both empty for a foreign name), and size."""
@@ -147,7 +149,8 @@ class Spool:
             for entry in os.scandir(shard.path) if shard.is_dir() else [shard]:
                 sha256, _, version = entry.name.partition(".")
                 known = len(sha256) == 64 and is_id(version)
-                yield sha256 if known else "", version if known else entry.name, entry.stat().st_size
+                with contextlib.suppress(FileNotFoundError):  # purged while we look
+                    yield sha256 if known else "", version if known else entry.name, entry.stat().st_size
 
     def digest(self, sha256: str, version: str) -> str:
         """The hash of the bytes that are really there (for ``spool verify``)."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, exists, func, literal, select
+from sqlalchemy import Select, exists, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.store.tables import attachments, mail_bytes, mails, names, quarantine, updates, versions
+from gateway.store.tables import attachments, deliveries, mail_bytes, mails, names, quarantine, updates, versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,8 @@ class Held:
     sha256: str
     size: int
     what: str
+    deleted: bool = False
+    """Deleted by the customer: a purge may have removed the bytes already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,13 @@ class Partial:
 async def sealed(connection: AsyncConnection) -> list[Held]:
     """Everything that must lie under ``files``."""
     queries: tuple[Select[Any], ...] = (
-        select(versions.c.id, versions.c.sha256, versions.c.size, literal("file ") + names.c.path)
+        select(
+            versions.c.id,
+            versions.c.sha256,
+            versions.c.size,
+            literal("file ") + names.c.path,
+            versions.c.state == "deleted",
+        )
         .join(names, names.c.id == versions.c.name_id)
         .where(versions.c.state.in_(["complete", "damaged", "deleted"]))
         .where(versions.c.sha256.is_not(None), versions.c.purged_at.is_(None)),
@@ -68,6 +76,8 @@ class Ledger:
     quarantined_without_trace: int
     without_bytes: int
     """Filed or quarantined mails whose bytes are neither in a row nor said to be in the spool."""
+    updates_without_mail: int
+    """Updates whose mail is not in the ledger as filed (or released from the quarantine)."""
 
 
 async def ledger(connection: AsyncConnection) -> Ledger:
@@ -76,7 +86,7 @@ async def ledger(connection: AsyncConnection) -> Ledger:
     runs = await connection.execute(select(func.max(mails.c.sequence), func.count()).group_by(mails.c.run))
     kept = mails.c.outcome.in_(["filed", "quarantined"])
     return Ledger(
-        dict(outcomes.tuples().all()),
+        {row[0]: row[1] for row in outcomes},
         sum(last - count for last, count in runs),
         await _count(connection, (mails.c.outcome == "filed") & ~exists().where(updates.c.mail_id == mails.c.id)),
         await _count(
@@ -86,7 +96,37 @@ async def ledger(connection: AsyncConnection) -> Ledger:
             connection,
             kept & (mails.c.kept != "spool") & ~exists().where(mail_bytes.c.mail_id == mails.c.id),
         ),
+        await _count(connection, ~kept & exists().where(updates.c.mail_id == mails.c.id)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits for a person."""
+
+    parked: int
+    quarantined: int
+    unfiled: int
+
+
+async def waiting(connection: AsyncConnection) -> Waiting:
+    """Count what waits for a person: parked deliveries, quarantined mails, files of no SR."""
+    unfiled = names.c.sr.is_(None) & names.c.removed_at.is_(None)
+    unfiled &= exists().where(versions.c.name_id == names.c.id, versions.c.state.in_(["complete", "damaged"]))
+    queries = (
+        select(func.count()).select_from(deliveries).where(deliveries.c.state == "parked"),
+        select(func.count()).select_from(quarantine).where(quarantine.c.state == "held"),
+        select(func.count()).select_from(names).where(unfiled),
+    )
+    return Waiting(*[int((await connection.execute(query)).scalar() or 0) for query in queries])
+
+
+async def damage(connection: AsyncConnection) -> str | None:
+    """What SQLite finds wrong with its own file (indexes are not compared, for that takes long); None: nothing."""
+    if connection.dialect.name != "sqlite":
+        return None
+    found = (await connection.execute(text("PRAGMA quick_check(3)"))).scalars().all()
+    return None if list(found) == ["ok"] else "; ".join(str(row) for row in found)
 
 
 async def _count(connection: AsyncConnection, condition: object) -> int:

@@ -1,0 +1,57 @@
+"""What the rows say of themselves: the mail ledger balances, the audit chain holds, nothing waits that should not."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Final
+
+from gateway.config import Config
+from gateway.doctor.finding import Finding, error, info, warning
+from gateway.store import Store, accounts, audit, holdings
+
+OVERDUE: Final = timedelta(hours=6)
+"""How late a password reset may be before somebody should look why."""
+
+
+async def findings(store: Store, config: Config, now: datetime, serving: bool) -> AsyncIterator[Finding]:
+    """Everything in which the rows do not agree with one another."""
+    async with store.reading() as connection:
+        damage = await holdings.damage(connection)
+        ledger = await holdings.ledger(connection)
+        broken = await audit.verify(connection)
+        overdue = await accounts.due(connection, now - OVERDUE)
+        waiting = await holdings.waiting(connection)
+    if damage:
+        yield error(f"the database is damaged: {damage}", "stop the gateway and restore the database from a backup")
+    for count, what in (
+        (ledger.filed_without_update, "mails are filed but have no update"),
+        (ledger.quarantined_without_trace, "mails are quarantined but not in the quarantine"),
+        (ledger.without_bytes, "mails were acknowledged but their bytes are not kept"),
+        (ledger.updates_without_mail, "updates were made from mails that are not filed"),
+    ):
+        if count:
+            yield error(f"{count} {what}: received is not filed + refused + quarantined", "restore from a backup")
+    if ledger.gaps and not serving:
+        yield info(
+            f"{ledger.gaps} mails were under way when the mail door was killed; none of them was answered",
+            "nothing: their senders still hold them and try again",
+        )
+    if broken is not None:
+        yield error(
+            f"the audit trail is broken at entry {broken}: somebody changed or removed it, or one before it",
+            "compare with a backup: gateway audit list",
+        )
+    if overdue and config.rotation.enabled:
+        logins = ", ".join(account.login for account in overdue[:5])
+        yield warning(
+            f"{len(overdue)} passwords should have been reset by now: {logins}{' …' if len(overdue) > 5 else ''}",
+            "see that the gateway serves (housekeeping resets them), or run gateway account rotate --due",
+        )
+    if waiting.parked:
+        yield warning(
+            f"{waiting.parked} deliveries are parked after too many failures",
+            "gateway outbox list says why; gateway outbox retry ID tries again",
+        )
+    if waiting.quarantined:
+        yield info(f"{waiting.quarantined} mails wait in the quarantine", "gateway quarantine list")
+    if waiting.unfiled:
+        yield info(f"{waiting.unfiled} files belong to no SR yet", "gateway file list --unfiled; gateway file assign")

@@ -49,7 +49,7 @@ class Supervisor:
         lock = None
         try:
             # The processes import their doors while the checks run; they serve when they are opened, and not before.
-            self.doors = [Door(name, module) for name, module in self.modules.items() if self._enabled(name)]
+            self.doors = [Door(name, self.modules[name]) for name in ("ftps", "smtp") if self._enabled(name)]
             preflight.machine(self.config)
             lock = await preflight.state_directory(self.config)
             await preflight.store(self.config)
@@ -60,6 +60,9 @@ class Supervisor:
                 opened.cancel()
             else:
                 self._say_open(sockets)
+                housekeeping = Door("housekeeping", self.modules["housekeeping"])  # only now: customers come first
+                housekeeping.child.open(self.config, lock, ())
+                self.doors.append(housekeeping)
                 keeping = [door.keep(self.config, lock, sockets.get(door.name, ())) for door in self.doors]
                 await self._keep(sockets, keeping)
         finally:
@@ -70,7 +73,7 @@ class Supervisor:
                 os.close(lock)
 
     def _enabled(self, name: str) -> bool:
-        return {"ftps": self.config.ftps.enabled, "smtp": self.config.smtp.enabled}.get(name, True)
+        return {"ftps": self.config.ftps.enabled, "smtp": self.config.smtp.enabled}[name]
 
     async def _unless_stopped(self, doors: asyncio.Future[list[None]]) -> bool:
         """Wait for the doors; False when somebody says stop before."""

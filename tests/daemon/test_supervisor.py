@@ -68,6 +68,7 @@ def test_deaths_in_a_row_lengthen_the_pause_to_a_bound() -> None:
 
 
 def test_a_killed_supervisor_takes_its_doors_along_and_nothing_keeps_a_port(gateway: RunningGateway) -> None:
+    gateway.pid("housekeeping")
     doors = gateway.doors()
     assert sorted(doors) == ["ftps", "housekeeping", "smtp"]
     with gateway.wire("ftps") as wire:
@@ -147,8 +148,8 @@ def test_sighup_has_every_door_read_its_certificates_again(lasting: RunningGatew
 
 def test_nothing_is_left_running_after_a_stop(gateway: RunningGateway) -> None:
     assert gateway.process is not None
-    supervisor_pid = gateway.process.pid
-    doors = children(supervisor_pid)
+    gateway.pid("housekeeping")
+    doors = children(gateway.process.pid)
     assert len(doors) == 3
     assert gateway.stop() == 0
     assert not any(alive(pid) for pid in doors)

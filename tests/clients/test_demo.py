@@ -1,0 +1,176 @@
+"""``make run``: what it prints is pasted into bash as it stands, and works; a second start keeps everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.testing.running import free_range, is_free, merged, toml
+from gateway.testing.waiting import PATIENCE, until
+from tests.clients.programs import needs
+
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Demo:
+    """A folder like a checkout, with ports of its own; ``start`` is what ``make run`` starts there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("examples", "certs", "spool"):
+            (folder / name).mkdir()
+        (folder / ".venv").symlink_to(sys.prefix)
+        low = free_range(20)
+        ports = {"ftps": {"port": low, "passive_ports": f"{low + 2}-{low + 19}"}, "smtp": {"port": low + 1}}
+        shipped = tomllib.loads((CHECKOUT / "examples" / "demo.toml").read_text())
+        (folder / "examples" / "demo.toml").write_text(toml(merged(shipped, ports)))
+        self.ports = (low, low + 1)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> str:
+        """Start and return everything that is printed until the doors answer."""
+        output = open(self.folder / "output", "w+")  # noqa: SIM115 - closed with the process
+        self.process = subprocess.Popen(
+            [self.folder / ".venv/bin/python", "-m", "gateway.demo"],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )
+        output.close()
+        return until(self._printed, "the demo prints its commands")
+
+    def _printed(self) -> str:
+        assert self.process is not None
+        text = (self.folder / "output").read_text()
+        assert self.process.poll() is None, text
+        return text if "# Ctrl-C" in text else ""
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(PATIENCE)
+        self.process = None
+        return code
+
+    def paste(self, text: str) -> str:
+        """Everything that was printed, pasted into bash in the checkout."""
+        done = subprocess.run(
+            ["bash"], input=text, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE * 4
+        )
+        assert done.stderr == "", done.stderr
+        return done.stdout
+
+    def gateway(self, *words: str) -> object:
+        """The command line, as the printed commands call it."""
+        command = [".venv/bin/gateway", "--config", "examples/demo.toml", *words, "--json"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE * 2)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    made = Demo(tmp_path)
+    yield made
+    if made.process is not None:
+        made.process.kill()
+        made.process.wait()
+
+
+@needs("curl", "lftp")
+def test_the_printed_commands_work_when_pasted_and_again_after_a_second_start(demo: Demo) -> None:
+    printed = demo.start()
+    said = demo.paste(printed)
+    archive = demo.folder / "spool" / "demo" / "logs.zip"
+    sha256 = subprocess.run(["sha256sum", archive], capture_output=True, text=True, check=True).stdout.split()[0]
+
+    receipt, _, refusal = said.partition("< 550")
+    assert "< 226" in receipt
+    assert sha256 in receipt, "the 226 names the SHA-256 that sha256sum prints"
+    assert "SR: 12345" in receipt
+    assert refusal, "a mail that would open an SR is refused"
+    assert "https://support.example.com/" in refusal
+    assert "+1 555 0100" in refusal
+
+    shown = demo.gateway("sr", "show", "12345")
+    assert isinstance(shown, dict)
+    assert {(Path(each["path"]).name, each["sha256"], each["state"]) for each in shown["files"]} == {
+        ("logs.zip", sha256, "complete"),
+        ("logs-by-lftp.zip", sha256, "complete"),
+    }
+    (update,) = shown["updates"]
+    assert (update["sender"], update["visibility"]) == ("eva@example.com", "private")
+
+    assert demo.stop() == 0
+    assert all(is_free(port) for port in demo.ports)
+
+    again = demo.start()
+    assert again == printed, "the same password, the same commands"
+    assert "< 226" in demo.paste(again)
+    shown = demo.gateway("sr", "show", "12345")
+    assert isinstance(shown, dict)
+    assert len(shown["files"]) == 2, "the same bytes under the same name are the same receipt"
+    assert len(shown["updates"]) == 2
+    assert demo.stop() == 0
+
+
+@needs("curl", "lftp")
+def test_a_demo_password_that_was_reset_meanwhile_is_printed_anew(demo: Demo) -> None:
+    before = demo.start()
+    reset = demo.gateway("account", "reset", "acme-demo")
+    assert isinstance(reset, dict)
+    assert demo.stop() == 0
+    after = demo.start()
+    assert reset["password"] not in before
+    assert password_in(after) not in (password_in(before), reset["password"])
+    assert "< 226" in demo.paste(after)
+
+
+def test_a_store_with_accounts_of_its_own_gets_no_demo_account(demo: Demo) -> None:
+    demo.gateway("account", "add", "--sold-to", "Example", "--end-user", "Example")
+    printed = demo.start()
+    assert "The store has accounts of its own" in printed
+    accounts = demo.gateway("account", "list")
+    assert isinstance(accounts, list)
+    assert [each["login"] for each in accounts] == ["example"]
+
+
+def test_the_demo_keeps_its_secrets_to_itself(demo: Demo) -> None:
+    demo.start()
+    for secret in ("certs/gateway.key", "spool/demo/password"):
+        assert (demo.folder / secret).stat().st_mode & 0o777 == 0o600
+    text = subprocess.run(
+        ["openssl", "x509", "-in", demo.folder / "certs/gateway.pem", "-noout", "-text"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "ASN1 OID: prime256v1" in text
+
+
+def test_a_wrong_configuration_ends_the_demo_with_one_line(demo: Demo) -> None:
+    (demo.folder / "examples" / "demo.toml").write_text("[ftps]\nprot = 2121\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.demo"], cwd=demo.folder, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert re.search(r"demo\.toml:2: ftps\.prot: unknown key", done.stderr)
+
+
+def password_in(printed: str) -> str:
+    found = re.search(r"acme-demo:(\S+?)'? ", printed)
+    assert found is not None
+    return found[1]

@@ -94,7 +94,7 @@ class Intake:
     async def recover(self) -> list[str]:
         """At the door's start: make partials of what a crash interrupted; what was found, in words."""
         async with self.store.reading() as connection:
-            interrupted = await uploads.under_way(connection)
+            interrupted = await uploads.under_way(connection, self.spool.id)
         words = []
         for version in interrupted:
             size = self.spool.recover(version.id, version.durable_size, same_boot=version.boot_id == self.boot)
@@ -113,7 +113,7 @@ class Intake:
 
     def _begin(self, upload: str, source: Source, at: datetime) -> uploads.Begin:
         where = (source.account_id, source.login, source.path, source.sr)
-        return uploads.Begin(upload, *where, at, self.boot, source.peer, source.client, source.tls)
+        return uploads.Begin(upload, *where, at, self.boot, self.spool.id, source.peer, source.client, source.tls)
 
 
 class Upload:

@@ -168,3 +168,4 @@ class Version:
     epoch: int
     durable_size: int
     boot_id: str | None
+    spool: str

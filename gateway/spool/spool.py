@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.domain.ids import is_id
+from gateway.domain.ids import is_id, new_id
 from gateway.spool.incoming import READ_BLOCK, Incoming, sync_directory
 
 SHARDS = [f"{number:02x}" for number in range(256)]
@@ -40,6 +40,8 @@ class Spool:
                 (self.files / shard).mkdir(mode=0o700, exist_ok=True)
             sync_directory(self.files)
             sync_directory(root)
+        self.id = _name(root)
+        """This spool's own name: several hosts may share a store, and each row names the spool that has its bytes."""
 
     def begin(self, upload: str, *, hashing: bool = True) -> Incoming:
         """Start an upload under its id. With *hashing* false the hash is taken when it is asked for."""
@@ -183,3 +185,19 @@ class Spool:
         with self._mutex:
             if self._open.get(incoming.path.name) is incoming:
                 del self._open[incoming.path.name]
+
+
+def _name(root: Path) -> str:
+    """The id in ``spool.id``, made by whoever comes first."""
+    file = root / "spool.id"
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        pass
+    draft = root / f"spool.id.{new_id()}"
+    draft.write_text(new_id() + "\n")
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, file)
+    draft.unlink()
+    sync_directory(root)
+    return file.read_text().strip()

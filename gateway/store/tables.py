@@ -317,6 +317,7 @@ versions = Table(
     Column("epoch", Integer, nullable=False, server_default=text("1")),
     Column("durable_size", BigInteger, nullable=False, server_default=text("0")),
     Column("boot_id", String(36)),
+    Column("spool", _id, nullable=False),  # which host's spool holds the bytes: two may share one store
     UniqueConstraint("name_id", "number"),
     Index(None, "account_id", "state"),
     Index(

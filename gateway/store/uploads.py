@@ -37,6 +37,7 @@ class Begin:
     sr: str | None
     started_at: datetime
     boot_id: str
+    spool: str
     peer: str | None = None
     client: str | None = None
     tls: str | None = None
@@ -114,9 +115,9 @@ async def get(connection: AsyncConnection, version_id: str) -> Version:
     return rows.version(row)
 
 
-async def under_way(connection: AsyncConnection) -> list[Version]:
-    """Every upload whose row says *receiving*: after a start, those that a crash interrupted."""
-    found = await connection.execute(joined().where(versions.c.state == "receiving"))
+async def under_way(connection: AsyncConnection, spool: str) -> list[Version]:
+    """Every upload of a spool whose row says *receiving*: after a start, those that a crash interrupted."""
+    found = await connection.execute(joined().where(versions.c.state == "receiving", versions.c.spool == spool))
     return [rows.version(row) for row in found.mappings()]
 
 
@@ -227,6 +228,7 @@ def _new_version(begin: Begin, name_id: str, number: int) -> dict[str, Any]:
         "number": number,
         "started_at": begin.started_at,
         "boot_id": begin.boot_id,
+        "spool": begin.spool,
         "peer": begin.peer,
         "client": begin.client,
         "tls": begin.tls,

@@ -227,6 +227,21 @@ async def test_what_a_crash_interrupted_is_a_partial_at_the_next_start(intake: I
     assert (version.state, version.size) == (VersionState.PARTIAL, 2_000_000)
 
 
+async def test_an_upload_under_way_on_another_host_is_left_alone(intake: Intake, tmp_path: Path) -> None:
+    there = Intake(intake.store, Spool(tmp_path / "other"), intake.clock, intake.submit)
+
+    def both() -> list[str]:
+        upload = there.begin(source())
+        feed(upload, BYTES)
+        assert intake.submit(one_version(intake)).result().state is VersionState.RECEIVING
+        found: list[str] = intake.submit(intake.recover()).result()
+        assert upload.complete("close_notify").version.size == len(BYTES)
+        return found
+
+    assert await blocking(both) == []
+    there.close()
+
+
 async def test_an_upload_that_never_sent_a_byte_leaves_nothing(intake: Intake) -> None:
     assert await blocking(lambda: intake.begin(source()).keep("reset")) is None
     assert await shown(intake) is None

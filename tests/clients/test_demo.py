@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -158,6 +161,26 @@ def test_the_demo_keeps_its_secrets_to_itself(demo: Demo) -> None:
         check=True,
     ).stdout
     assert "ASN1 OID: prime256v1" in text
+
+
+def test_ctrl_c_at_a_terminal_ends_make_run_with_exit_code_0(demo: Demo) -> None:
+    (demo.folder / "Makefile").write_text("run:\n\t@exec .venv/bin/python -m gateway.demo\n")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(demo.folder)
+        os.execvp("make", ["make", "--silent", "run"])
+    seen = b""
+    while b"# Ctrl-C" not in seen:
+        assert select.select([terminal], [], [], PATIENCE)[0], seen
+        seen += os.read(terminal, 65536)
+    os.write(terminal, b"\x03")
+    with contextlib.suppress(OSError):  # EIO: the last one at the terminal is gone
+        while block := os.read(terminal, 65536):
+            seen += block
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen.decode()
+    assert b"Traceback" not in seen
+    assert all(is_free(port) for port in demo.ports)
 
 
 def test_a_wrong_configuration_ends_the_demo_with_one_line(demo: Demo) -> None:

@@ -16,12 +16,14 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from gateway import log as logs
 from gateway.access.hashing import Busy, Hashing
+from gateway.access.rate import Rate
 from gateway.access.remembered import Remembered
 from gateway.clock import Clock
+from gateway.config import Config
 from gateway.domain import throttle
 from gateway.domain.admission import Admitted, WrongPassword, admit, session_ends
 from gateway.domain.calendar import Places
@@ -57,6 +59,15 @@ class Limits:
 
     per_address: throttle.Limit = throttle.PER_ADDRESS
     per_login: throttle.Limit = throttle.PER_LOGIN
+    checks_per_minute: int = 60
+    """Of one address; a credential verified minutes ago needs no check."""
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """The limits that the configuration sets."""
+        asked = config.ftps.limits
+        limit = throttle.Limit(asked.failures_before_ban, asked.ban_time)
+        return cls(limit, limit, asked.logins_per_minute)
 
 
 class Access:
@@ -71,6 +82,7 @@ class Access:
         self._places = places or Places()
         self._limits = limits or Limits()
         self._remembered = Remembered(clock)
+        self._rate = Rate(clock, self._limits.checks_per_minute)
         self._seen: dict[str, dict[str, Any]] = {}
         self._noting: asyncio.Task[None] | None = None
 
@@ -97,6 +109,8 @@ class Access:
             if match is None and known.get("last_login_from") != peer.address:
                 self._refuse_banned(strikes.get(by_login), by_login)
             if match is None:
+                if not self._rate.take(by_address):
+                    raise Refusal(replies.TOO_MANY_CHECKS, f"too many logins a minute: {by_address}")
                 match = await self._remembered.once(digest, lambda: self._hashing.match(password, present, former))
             now = self._clock.now()
             admitted = admit(account, match, now, self._places.of(account.region if account else None))

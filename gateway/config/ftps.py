@@ -33,10 +33,12 @@ class FtpsLimits(Section):
     """Transfers at once of one account; fair shares apply earlier when the passive ports run out."""
 
     logins_per_minute: Count = 60
-    """Login attempts a minute from one address, right or wrong, before the next ones are put off."""
+    """Logins a minute from one address whose password must be checked, before the next ones are put off. One that was
+    right minutes ago is not checked again, so a client that opens many connections is not slowed.
+    """
 
     failures_before_ban: Count = 10
-    """Failed logins of one address within ban_time before it is banned; see `gateway bans list`."""
+    """Failed logins of one address, or for one login, within ban_time before it is banned; see `gateway bans list`."""
 
     ban_time: Duration = timedelta(minutes=15)
     """How long a ban lasts; failures are forgotten at the same pace."""

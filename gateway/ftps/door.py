@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from gateway.access import Access, Hashing
+from gateway.access import Access, Hashing, Limits
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.doorway import CannotServe, Doorway
@@ -56,7 +56,7 @@ async def serve(doorway: Doorway) -> None:
     clock = SystemClock()
     spool = Spool(config.gateway.state_dir)
     intake = Intake(store, spool, clock, bridge.submit)
-    access = Access(store, hashing, clock)
+    access = Access(store, hashing, clock, config.places, Limits.of(config))
     try:
         for words in await intake.recover():
             log.warning("an interrupted upload is a partial now", upload=words)

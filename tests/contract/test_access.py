@@ -49,6 +49,7 @@ class Site:
 
     def __init__(self, store: Store) -> None:
         self.store, self.clock = store, Hands()
+        self.doors: list[Access] = []
         self.hashing = Hashing(Parameters(memory=64, passes=1), threads=2)
         self.issuer = Issuer(self.hashing)
         place = Place(ZoneInfo("America/Moncton"), telephones=("888-369-5555",))
@@ -56,7 +57,8 @@ class Site:
         self.limits = Limits(Limit(8, timedelta(minutes=15)), Limit(5, timedelta(minutes=15)))
 
     def door(self) -> Access:
-        return Access(self.store, self.hashing, self.clock, self.places, self.limits)
+        self.doors.append(Access(self.store, self.hashing, self.clock, self.places, self.limits))
+        return self.doors[-1]
 
     async def add(self, login: str = "acme", **values: object) -> str:
         account_id = new_id()
@@ -113,6 +115,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     store = await Store.open(f"sqlite:///{tmp_path}/store.db")
     made = Site(store)
     yield made
+    for door in made.doors:
+        await door.close()
     await store.close()
     made.hashing.close()
 
@@ -328,6 +332,21 @@ async def test_too_many_logins_at_once_are_asked_to_come_again(site: Site) -> No
         await busy.acquire()
     stuck.set()
     assert sorted(await asyncio.gather(*answers)) == [421] * 7 + [530] * 3
+
+
+async def test_an_address_may_have_so_many_passwords_checked_a_minute(site: Site) -> None:
+    password = await site.add()
+    site.limits = Limits(Limit(1000, timedelta(minutes=15)), Limit(1000, timedelta(minutes=15)), checks_per_minute=6)
+    door = site.door()
+    await door.login("acme", password, PEER)
+    for n in range(5):
+        assert (await site.refused(door, f"name{n}", "wrong")).code == 530
+    reply = await site.refused(door, "acme", "wrong")
+    assert reply == Reply(421, ("Too many logins from your address; please try again in a minute.",))
+    assert (await site.refused(door, "acme", "wrong", STRANGER)).code == 530
+    await door.login("acme", password, PEER)
+    site.clock.advance(timedelta(seconds=10))
+    assert (await site.refused(door, "acme", "wrong")).code == 530
 
 
 async def test_a_login_and_a_password_of_any_kind_are_only_wrong(site: Site) -> None:

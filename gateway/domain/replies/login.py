@@ -13,6 +13,7 @@ from gateway.domain.calendar import Place, day_in_words, days_between, in_days, 
 from gateway.domain.replies import Reply
 
 WRONG = Reply(530, ("Login incorrect.",))
+TOO_MANY_CHECKS = Reply(421, ("Too many logins from your address; please try again in a minute.",))
 BUSY = Reply(421, ("Too many logins at this moment; please try again in a minute.",))
 
 

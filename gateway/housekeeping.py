@@ -11,9 +11,11 @@ answered by running the job again, so every job must find its own half-done work
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
+from gateway import chores
+from gateway.chores import Job
 from gateway.doorway import Doorway
 from gateway.log import get
 
@@ -23,16 +25,6 @@ LONGEST_PAUSE = 300.0
 """Seconds: the longest that a failing job is left alone."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """``run()`` does one bounded round and returns True if it should be called again at once (more is waiting)."""
-
-    name: str
-    every: float
-    """Seconds between the end of a round and the start of the next."""
-    run: Callable[[], Awaitable[bool]]
-
-
 def pause_after(every: float, failures: int) -> float:
     """Seconds until a job's next round: its own rhythm, doubled for each failure in a row."""
     if failures == 0:
@@ -40,23 +32,24 @@ def pause_after(every: float, failures: int) -> float:
     return min(max(every, 1.0) * 2.0**failures, max(LONGEST_PAUSE, every))
 
 
-def jobs(doorway: Doorway) -> Sequence[Job]:
-    """Every job of this gateway, from its configuration."""
-    return ()
+def jobs(doorway: Doorway) -> AbstractAsyncContextManager[Sequence[Job]]:
+    """Every job of this gateway, from its configuration, with all it needs open until the jobs have ended."""
+    return chores.opened(doorway.config)
 
 
 async def serve(doorway: Doorway) -> None:
     """Run all jobs until the doorway stops; a job that is at work then may finish until the deadline."""
-    running = [asyncio.create_task(repeat(job, doorway.stopping), name=job.name) for job in jobs(doorway)]
-    doorway.ready()
-    try:
-        if not await doorway.drained(_all(running)):
-            left = [task.get_name() for task in running if not task.done()]
-            log.warning("stopped before these jobs came to an end", jobs=", ".join(left))
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+    async with jobs(doorway) as having:
+        running = [asyncio.create_task(repeat(job, doorway.stopping), name=job.name) for job in having]
+        doorway.ready()
+        try:
+            if not await doorway.drained(_all(running)):
+                left = [task.get_name() for task in running if not task.done()]
+                log.warning("stopped before these jobs came to an end", jobs=", ".join(left))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
 
 
 async def _all(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -115,6 +115,9 @@ class Webhook(Section):
     secret_file: FilePath = Field(examples=["webhook.secret"])
     """The file with the signing secret (whsec_…), mode 0600."""
 
+    private: bool = False
+    """Whether the receiver is one of your own inside a private network (10.0.0.0/8 and the like)."""
+
     events: Words = Field(default=("*",), examples=[["update.filed", "file.*"]])
     """Which events, by name or with a * at the end. Default: all."""
 

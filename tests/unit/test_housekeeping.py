@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 
 import pytest
 
@@ -60,7 +61,7 @@ async def test_serve_lets_a_job_at_work_finish(monkeypatch: pytest.MonkeyPatch) 
         finished.set()
         return False
 
-    monkeypatch.setattr(housekeeping, "jobs", lambda doorway: [Job("slow", 3600, run)])
+    monkeypatch.setattr(housekeeping, "jobs", lambda doorway: nullcontext([Job("slow", 3600, run)]))
     ready = asyncio.Event()
     doorway = Doorway("housekeeping", Config(), tell_ready=ready.set)
     serving = asyncio.create_task(housekeeping.serve(doorway))

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clients lock docs clean
+.PHONY: setup run test lint clients lock docs clean bench
 
 # `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks hold every
 # package in every version with its hashes, so pip has nothing to resolve.
@@ -46,6 +46,11 @@ clients:
 test: setup clients lint
 	@$(BIN)/python -m compileall -qq gateway
 	$(BIN)/pytest $(PYTEST)
+
+# Measures the gateway beside Pure-FTPd and Postfix (as root: both are Debian's packages) and writes docs/benchmarks.md; about
+# half an hour. Only some cases, without writing: make bench BENCH="big8 s4k --reps 3".
+bench: setup clients
+	PYTHONPATH=tests $(BIN)/python -m bench $(or $(BENCH),--write docs/benchmarks.md)
 
 # Both locks name the same versions: the second is the first without the test tools.
 RESOLVE := uv pip compile --quiet --no-emit-index-url --no-header --generate-hashes --universal --python-version 3.11

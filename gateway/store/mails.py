@@ -89,12 +89,16 @@ async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) 
     if not keys:
         return {}
     found = await connection.execute(
-        select(mails.c.message_id, mails.c.content_key, mails.c.id, mails.c.sr).where(
-            mails.c.message_id.in_([message_id for message_id, _ in keys]),
-            mails.c.outcome.in_([Outcome.FILED.value, Outcome.QUARANTINED.value]),
+        select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr).where(
+            # The outcome is looked at below: asked for here, SQLite would go through every mail that was ever filed.
+            mails.c.message_id.in_([message_id for message_id, _ in keys])
         )
     )
-    return {(message_id, key): Known(id, sr) for message_id, key, id, sr in found if (message_id, key) in keys}
+    return {
+        (message_id, key): Known(id, sr)
+        for message_id, key, outcome, id, sr in found
+        if (message_id, key) in keys and outcome in (Outcome.FILED, Outcome.QUARANTINED)
+    }
 
 
 async def record(tx: AsyncConnection, rows: Sequence[Mapping[str, Any]], raws: Mapping[str, bytes]) -> None:

@@ -1,0 +1,82 @@
+"""One run of a case on one server: put the load on, take the readings around it, and return a flat row of figures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from bench import measure
+from bench.cases import Case
+from bench.gateways import Gateway
+from bench.peers import Server
+
+BIN = Path(__file__).with_name("bin")
+SETTLE = 0.3
+"""Seconds after a load, so that what the server does at its end is counted too."""
+
+IDLE = 5.0
+"""Seconds over which the CPU of idle sessions is taken."""
+
+
+def run(case: Case, server: Server, rep: int) -> dict[str, Any]:
+    """Run *case* once. Raises RuntimeError where the load program says nothing."""
+    os.sync()
+    command = [str(BIN / case.program), *_whom(case, server, rep), *case.arguments.split()]
+    before = measure.proportional_kib(server.pid) if case.memory == "tree" else 0
+    door = server.door("smtp") if case.memory == "door" and isinstance(server, Gateway) else None
+    resident = 0
+    if door is not None:
+        resident = measure.resident_kib(door)
+        measure.forget_peak(door)
+    load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert load.stdin is not None
+    assert load.stdout is not None
+    if "-G" in command and load.stdout.readline() == "READY\n":
+        time.sleep(SETTLE)
+        cpu = server.cpu_seconds()
+        _go(load)
+    else:
+        cpu = server.cpu_seconds()
+    said = load.stdout.readline()
+    if not said:
+        raise RuntimeError(f"{' '.join(command)} said nothing: {load.communicate()[1]}")
+    row: dict[str, Any] = {"case": case.name, "server": server.name, "rep": rep, **json.loads(said)}
+    time.sleep(SETTLE)
+    row["cpu_s"] = server.cpu_seconds() - cpu
+    if case.memory == "tree":
+        time.sleep(1)
+        row["kib_each"] = (measure.proportional_kib(server.pid) - before) / max(1, row["files"])
+        cpu = server.cpu_seconds()
+        time.sleep(IDLE)
+        row["idle_cpu_percent"] = 100 * (server.cpu_seconds() - cpu) / IDLE
+    if door is not None:
+        row |= {"before_mib": resident / 1024, "peak_mib": measure.peak_kib(door) / 1024}
+    if case.name.startswith("idle"):
+        _go(load)
+    row["complaints"] = load.communicate()[1].splitlines()
+    count = row.get("files", row.get("messages"))
+    if count:
+        row["cpu_ms_each"] = 1000 * row["cpu_s"] / count
+    if row.get("bytes"):
+        row["cpu_per_GB"] = row["cpu_s"] / (row["bytes"] / 1e9)
+    server.clear()
+    return row
+
+
+def _go(load: subprocess.Popen[str]) -> None:
+    assert load.stdin is not None
+    load.stdin.write("go\n")
+    load.stdin.flush()
+
+
+def _whom(case: Case, server: Server, rep: int) -> list[str]:
+    """Where to, who, and under which names: a new name each time, or the same bytes would be the same receipt."""
+    if case.program == "ftpload":
+        unique = f"{case.name}-{rep}-{time.monotonic_ns()}-"
+        return ["-p", str(server.port), "-u", server.user, "-w", server.password, "-x", unique]
+    letter = ["-t", server.recipient, "-f", server.sender, "-S", server.subject]
+    return ["-p", str(server.mail_port), *letter]

@@ -17,6 +17,7 @@ from archives import CONTENT, LOG, SEVERAL, SINGLE, a_7z, a_tar, a_zip, bgzf, fo
 from gateway.domain.findings import Verdict
 from gateway.examine.archive import Bounds, inspect, proof, proves_itself
 from gateway.examine.archive.formats import examine
+from gateway.examine.archive.proofs import TAIL, may_end
 
 BOUNDS = Bounds(seconds=60)
 
@@ -168,3 +169,12 @@ def test_large_archives_cut_anywhere_do_not_prove_themselves(compress, tmp_path:
     assert is_whole(tmp_path / "file", content)
     for size in (*(chance.randrange(len(content)) for _ in range(20)), len(content) - 1, 131_072, 65_536):
         assert not is_whole(tmp_path / "file", content[:size])
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_quick_look_at_the_end_denies_no_whole_stream(seed: int) -> None:
+    content = random.Random(seed).randbytes(seed * 3)
+    assert may_end("bzip2", bz2.compress(content)[-TAIL:])
+    assert may_end("xz", lzma.compress(content)[-TAIL:])
+    assert not may_end("bzip2", bz2.compress(content)[-TAIL - 1 : -1])
+    assert not may_end("xz", lzma.compress(content)[-TAIL - 1 : -1])

@@ -10,6 +10,7 @@ import os
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from archives import CONTENT, LOG, a_7z, a_tar, a_zip, by_program, folder_of, sk
 from py7zr import FILTER_COPY, SevenZipFile
 
 from gateway.examine.archive import directory, inspect, zip
-from gateway.examine.archive.decoders import GZIP, Decoder, Inflate
+from gateway.examine.archive.decoders import RAW_DEFLATE, Decoder, Inflate
 from gateway.examine.archive.stream import CODECS
 from gateway.examine.archive.tar import Tar
 
@@ -360,11 +361,30 @@ def drained(decoder: Decoder, data: bytes) -> bytes:
 
 
 def test_inflate_gives_no_more_than_asked_and_all_of_it() -> None:
-    inflate, decoded = Inflate(GZIP), b""
-    data = gzip.compress(ZEROS)
+    """Raw deflate has nothing behind its last byte: all input may be taken while much is still to come out."""
+    deflate = zlib.compressobj(wbits=RAW_DEFLATE)
+    inflate, decoded = Inflate(RAW_DEFLATE), b""
+    packed = memoryview(deflate.compress(ZEROS) + deflate.flush())
     while not inflate.eof:
-        piece = inflate.decompress(data, 1000)
-        data = b""
-        assert len(piece) <= 1000
+        data, packed = (packed[:1], packed[1:]) if inflate.needs_input else (packed[:0], packed)
+        assert data or not inflate.needs_input, "it wants more than there is"
+        piece = inflate.decompress(bytes(data), 100)
+        assert len(piece) <= 100
         decoded += piece
     assert decoded == ZEROS
+
+
+def test_a_pax_header_gives_the_size_that_the_old_header_cannot(look: Look) -> None:
+    """As for members over 8 GiB."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("large")
+        member.size, member.pax_headers = len(LOG), {"comment": "size=7", "size": str(len(LOG))}
+        archive.addfile(member, io.BytesIO(LOG))
+        archive.addfile(tarfile.TarInfo("after"))
+    content = bytearray(buffer.getvalue())
+    header = content[1024:1536]
+    header[124:136], header[148:156] = b"0" * 11 + b"\0", b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    content[1024:1536] = header
+    assert look(bytes(content))["words"] == "tar: 2 members, not compressed: please use zip or gzip"

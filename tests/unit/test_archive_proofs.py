@@ -7,6 +7,7 @@ import gzip
 import lzma
 import os
 import random
+import struct
 import zipfile
 from pathlib import Path
 
@@ -76,6 +77,8 @@ def test_the_first_stream_of_a_tar_in_several_does_not_prove_itself(tmp_path: Pa
     tar = a_tar()
     for compress in (gzip.compress, bz2.compress, lzma.compress, zstandard.compress):
         assert not is_whole(tmp_path / "file", compress(tar[:2048]))
+        assert not is_whole(tmp_path / "file", compress(a_tar(end=b"")))
+        assert not is_whole(tmp_path / "file", compress(a_tar(end=bytes(512))))
         assert is_whole(tmp_path / "file", compress(tar))
 
 
@@ -106,6 +109,22 @@ def test_a_zip_whose_directory_lies_proves_nothing(tmp_path: Path) -> None:
         lying = bytearray(whole)
         lying[at] ^= 1
         assert not is_whole(tmp_path / "file", bytes(lying)), at
+    for count in (2, 4):
+        assert not is_whole(
+            tmp_path / "file", bytes(whole[: end + 8]) + bytes([count, 0] * 2) + bytes(whole[end + 12 :])
+        )
+
+
+def test_a_zip_that_leaves_the_first_bytes_to_something_else_proves_nothing(tmp_path: Path) -> None:
+    before, whole = b"PK\3\4" + bytes(60), bytearray(a_zip())
+    at, end = whole.index(b"PK\1\2"), whole.index(b"PK\5\6")
+    struct.pack_into("<L", whole, end + 16, at + len(before))
+    while at < end:
+        (offset,), lengths = struct.unpack_from("<L", whole, at + 42), struct.unpack_from("<3H", whole, at + 28)
+        struct.pack_into("<L", whole, at + 42, offset + len(before))
+        at += 46 + sum(lengths)
+    assert not is_whole(tmp_path / "file", before + bytes(whole))
+    assert inspect(str(tmp_path / "file"))["words"] == "zip: 3 members, intact"
 
 
 def test_a_7z_whose_headers_lie_proves_nothing(tmp_path: Path) -> None:

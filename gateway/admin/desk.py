@@ -70,6 +70,13 @@ async def account_of(connection: Transaction, login: str) -> Account:
     return found
 
 
+async def account_of_id(connection: Transaction, account_id: str) -> Account:
+    """The account of an id that another row holds."""
+    found = await accounts.by_id(connection, account_id)
+    assert found is not None
+    return found
+
+
 async def contact_of(connection: Transaction, email: str) -> Contact:
     """The contact of an address. Raises Refused."""
     found = await contacts.by_email(connection, email)

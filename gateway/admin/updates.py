@@ -2,7 +2,8 @@
 
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, request_of
-from gateway.domain.records import Update
+from gateway.domain.policy import Mark
+from gateway.domain.records import Update, Visibility
 from gateway.store import Transaction, updates
 
 
@@ -23,6 +24,38 @@ async def show(desk: Desk, update_id: str) -> views.View:
         "mail": found.mail_id,
         "examined": views.moment(found.examined_at),
     }
+
+
+async def publish(desk: Desk, update_id: str) -> views.View:
+    """Let the customer see an update. Raises Refused."""
+    now = desk.clock.now()
+
+    async def step(tx: Transaction) -> None:
+        found = await update_of(tx, update_id)
+        if found.visibility is Visibility.PUBLIC:
+            raise Refused(f"update {update_id} is public already; nothing was changed")
+        await updates.publish(tx, found, now)
+
+    await desk.act("update publish", update_id, step)
+    return await show(desk, update_id)
+
+
+async def move(desk: Desk, update_id: str, number: str) -> views.View:
+    """File an update under another SR, where it is private. Raises Refused."""
+    now = desk.clock.now()
+    async with desk.reading() as connection:
+        before = await update_of(connection, update_id)
+
+    async def step(tx: Transaction) -> None:
+        found = await update_of(tx, update_id)
+        if number in (found.sr, before.sr):
+            raise Refused(f"update {update_id} belongs to SR {number} already; nothing was changed")
+        if found.sr != before.sr:
+            raise Refused(f"update {update_id} was moved to SR {found.sr} meanwhile; nothing was changed")
+        await updates.move(tx, found, await request_of(tx, number), now, Mark.MOVED)
+
+    await desk.act("update move", update_id, step, **{"from": before.sr, "to": number})
+    return await show(desk, update_id)
 
 
 async def update_of(connection: Transaction, update_id: str) -> Update:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import account, config, contact, doctor, file, serve, spool, sr, update
+from gateway.cli import account, config, contact, doctor, file, quarantine, serve, spool, sr, update
 from gateway.cli.frame import REFUSED, ConfigFile
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(contact.app, name="contact")
 app.add_typer(sr.app, name="sr")
 app.add_typer(update.app, name="update")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(file.app, name="file")
 app.add_typer(spool.app, name="spool")
 

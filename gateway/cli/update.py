@@ -1,6 +1,6 @@
 """``gateway update``: what contacts wrote by mail."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,13 +38,39 @@ def listing(
     )
 
 
+@app.command()
+def publish(context: typer.Context, update: Id, json: frame.Json = False) -> None:
+    """Let the customer see an update and its attachments on the web."""
+    from gateway.admin import updates
+
+    _brief(frame.run(context, lambda desk: updates.publish(desk, update)), json)
+
+
+@app.command()
+def move(
+    context: typer.Context,
+    update: Id,
+    to: Annotated[str, typer.Option(metavar="NUMBER", help="The SR it belongs to.")],
+    json: frame.Json = False,
+) -> None:
+    """File an update under the SR it belongs to; it is private there until it is published."""
+    from gateway.admin import updates
+
+    _brief(frame.run(context, lambda desk: updates.move(desk, update, to)), json)
+
+
 @app.command("show")
 def show_one(context: typer.Context, update: Id, json: frame.Json = False) -> None:
     """Show an update with its text."""
     from gateway.admin import updates
 
     view = frame.run(context, lambda desk: updates.show(desk, update))
-    show.details({key: value for key, value in view.items() if json or key != "body"}, json)
+    _brief(view, json)
     if not json and view["body"]:
         print()
         print("\n".join(show.text(line) for line in view["body"].splitlines()))
+
+
+def _brief(view: dict[str, Any], json: bool) -> None:
+    """An update without its text, which stands below or is not asked for."""
+    show.details({key: value for key, value in view.items() if json or key != "body"}, json)

@@ -1,6 +1,7 @@
 """The whole configuration: every section under the name it has in the file."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from gateway.config.section import DISAGREEMENT
 from gateway.config.smtp import Smtp
 from gateway.config.types import reading_from
 from gateway.domain.calendar import Place, Places
+from gateway.domain.hours import next_business_moment
 
 
 class Config(BaseSettings):
@@ -79,6 +81,13 @@ class Config(BaseSettings):
         places = {region.name.casefold(): region.place for region in self.regions}
         alone = next(iter(places.values())) if len(places) == 1 else Place(self.gateway.timezone)
         return Places(alone, places)
+
+    def next_business_moment(self, region: str | None, at: datetime) -> datetime | None:
+        """When somebody of a region next reads what arrives at *at*; None where the region is not known."""
+        found = self.region(region)
+        if found is None:
+            return None
+        return next_business_moment(at, found.timezone, found.hours, found.holidays)
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
         """Yield (key, what) where sections disagree."""

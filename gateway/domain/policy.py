@@ -86,7 +86,7 @@ class Mark(StrEnum):
     AUTOMATIC = "automatic"
     CLOSED = "closed"
     IRREGULAR_HEADER = "irregular-header"
-    NOT_EXAMINED = "not-examined"
+    UNPARSEABLE = "unparseable"
     """Nobody could look inside; the raw mail is attached."""
     RELEASED = "released"
     """It was quarantined, and an operator let it through."""
@@ -141,9 +141,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Filed:
-    """An update of the SR, private, with these marks."""
-
-    marks: tuple[Mark, ...] = ()
+    """An update of the SR, private, with marks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,16 +266,17 @@ TABLE: Final[tuple[Row, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is done, and which row said so."""
+    """What is done, which row said so, and the marks that go with what is kept."""
 
     row: str
     decision: Decision
+    marks: tuple[Mark, ...] = ()
 
 
 def decide(facts: Facts, rules: Rules) -> Verdict:
     """The first row that fits."""
     row = next(row for row in TABLE if row.when(facts, rules))
-    return Verdict(row.name, Filed(marks(facts)) if isinstance(row.then, Filed) else row.then)
+    return Verdict(row.name, row.then, marks(facts) if isinstance(row.then, Filed | Quarantined) else ())
 
 
 def marks(facts: Facts) -> tuple[Mark, ...]:

@@ -129,6 +129,8 @@ class Attachment:
     kind: str
     size: int
     sha256: str
+    original: str | None = None
+    """What the mail calls it; *name* is safe to show."""
 
 
 @dataclass(frozen=True, slots=True)

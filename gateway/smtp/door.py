@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from datetime import datetime
 
 from gateway import log as voices
 from gateway.clock import SystemClock
 from gateway.config.model import Config
 from gateway.config.regions import Region
-from gateway.domain.hours import next_business_moment
 from gateway.domain.policy import Rules
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
@@ -64,7 +62,7 @@ def build(config: Config, store: Store, spool: Spool) -> tuple[Listener, Filing]
         ),
         regions=aliases,
         too_large=say.too_large(settings.max_message_size, ftps_host),
-        next_business_moment=lambda region, at: _next_business_moment(config.region(region), at),
+        next_business_moment=config.next_business_moment,
     )
     listener = Listener(
         settings,
@@ -98,9 +96,3 @@ def renew(listener: Listener, config: Config) -> None:
 
 def _directions(regions: Sequence[Region]) -> tuple[Directions, ...]:
     return tuple(Directions(each.name, each.web, each.phone, each.after_hours_phone) for each in regions)
-
-
-def _next_business_moment(region: Region | None, at: datetime) -> datetime | None:
-    if region is None:
-        return None
-    return next_business_moment(at, region.timezone, region.hours, region.holidays)

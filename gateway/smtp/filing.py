@@ -74,6 +74,8 @@ class Item:
     content_key: str | None
     sha256: str | None
     raw: bytes | None
+    body: str | None
+    """The text of a simple mail; None: somebody is to look inside."""
     forced: Verdict | None = None
     """Decided already (a large message whose bytes are gone, a debt): the store only records it."""
 
@@ -105,11 +107,6 @@ class Settled:
     def keeps(self) -> bool:
         """Whether the message's bytes are kept."""
         return isinstance(self.verdict.decision, Filed | Quarantined)
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        decision = self.verdict.decision
-        return decision.marks if isinstance(decision, Filed) else ()
 
 
 _OUTCOMES: dict[type[Decision], Outcome] = {
@@ -168,7 +165,7 @@ class Filing:
             size=letter.size,
             code=reply.code,
         )
-        if settled.outcome is Outcome.FILED:
+        if settled.outcome is Outcome.FILED and item.body is None:
             self.filed()
         return reply
 
@@ -207,6 +204,7 @@ class Filing:
             content_key=letter.content_key if letter.fault is None else None,
             sha256=hashlib.sha256(raw).hexdigest() if raw is not None else None,
             raw=raw,
+            body=None,
         )
 
     # --- decision and commit -----------------------------------------------------------------------------------------
@@ -280,7 +278,7 @@ class Filing:
             "code": self._reply(item, settled).code,
             "reason": settled.verdict.row,
             "sr": item.sr,
-            "marks": list(settled.marks),
+            "marks": list(settled.verdict.marks),
             "repeats": settled.before.id if settled.before and settled.outcome is Outcome.REPEATED else None,
         }
 
@@ -296,9 +294,10 @@ class Filing:
             sender=item.facts.sender,
             subject=item.subject,
             received_at=item.at,
-            marks=settled.marks,
-            answers=standing.waits_for_customer and Mark.AUTOMATIC not in settled.marks,
+            marks=settled.verdict.marks,
+            answers=standing.waits_for_customer and Mark.AUTOMATIC not in settled.verdict.marks,
             next_business_moment=self.next_business_moment(standing.region, item.at),
+            body=item.body,
         )
 
     def _reply(self, item: Item, settled: Settled) -> Reply:

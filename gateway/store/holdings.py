@@ -94,7 +94,10 @@ async def ledger(connection: AsyncConnection) -> Ledger:
         ),
         await _count(
             connection,
-            kept & (mails.c.kept != "spool") & ~exists().where(mail_bytes.c.mail_id == mails.c.id),
+            kept
+            & (mails.c.kept != "spool")
+            & ~exists().where(mail_bytes.c.mail_id == mails.c.id)
+            & ~exists().where(quarantine.c.mail_id == mails.c.id, quarantine.c.state == "discarded"),
         ),
         await _count(connection, ~kept & exists().where(updates.c.mail_id == mails.c.id)),
     )

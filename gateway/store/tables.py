@@ -249,6 +249,7 @@ attachments = Table(
     Column("update_id", _id, ForeignKey("updates.id"), nullable=False),
     Column("position", Integer, nullable=False),
     Column("name", Text, nullable=False),
+    Column("original", Text),
     Column("content_type", Text, nullable=False),
     Column("kind", String(16), nullable=False),
     Column("size", BigInteger, nullable=False),

@@ -11,9 +11,11 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_request, timestamp
-from gateway.domain.records import Attachment, Update, Visibility
+from gateway.domain.records import Attachment, Request, Update, Visibility
+from gateway.domain.status import Status
 from gateway.store import outbox, requests, rows
 from gateway.store.tables import attachments, update_bodies, updates
+from gateway.store.tables import requests as requests_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class New:
     answers: bool
     """Whether the SR was waiting for its customer, and this is a person's answer."""
     next_business_moment: datetime | None
+    body: str | None = None
+    """The text of a simple mail, which needs no further look; None: somebody is to look inside."""
 
 
 async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
@@ -49,10 +53,14 @@ async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
                 "subject": each.subject,
                 "received_at": each.received_at,
                 "marks": list(each.marks),
+                "examined_at": None if each.body is None else each.received_at,
             }
             for each in new
         ],
     )
+    bodies = [{"update_id": each.id, "body": each.body} for each in new if each.body is not None]
+    if bodies:
+        await tx.execute(update_bodies.insert(), bodies)
     answered = {each.sr: each.received_at for each in new if each.answers}
     for number, at in answered.items():
         await requests.change(tx, number, customer_responded_at=at)
@@ -70,34 +78,64 @@ def _events(new: New) -> list[Event]:
     return [filed, about_request(EventType.CUSTOMER_RESPONDED, new.sr, at, **facts)] if new.answers else [filed]
 
 
-async def examined(
-    tx: AsyncConnection, update_id: str, at: datetime, body: str, found: Sequence[Attachment], marks: Sequence[str]
-) -> bool:
-    """Add what a worker found inside, once: False when it was examined before."""
-    row = (await tx.execute(select(updates.c.marks, updates.c.examined_at).where(updates.c.id == update_id))).first()
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What somebody who looked inside an update found there."""
+
+    id: str
+    at: datetime
+    body: str
+    attachments: tuple[Attachment, ...]
+    marks: tuple[str, ...]
+
+
+async def examined(tx: AsyncConnection, inside: Inside) -> bool:
+    """Add what was found inside an update, once: False when somebody was quicker."""
+    row = (await tx.execute(select(updates.c.marks, updates.c.examined_at).where(updates.c.id == inside.id))).first()
     if row is None or row.examined_at is not None:
         return False
-    merged = list(dict.fromkeys([*row.marks, *marks]))
-    await tx.execute(update(updates).where(updates.c.id == update_id).values(examined_at=at, marks=merged))
-    await tx.execute(update_bodies.insert().values(update_id=update_id, body=body))
-    if found:
+    marks = list(dict.fromkeys([*row.marks, *inside.marks]))
+    await tx.execute(update(updates).where(updates.c.id == inside.id).values(examined_at=inside.at, marks=marks))
+    await tx.execute(update_bodies.insert().values(update_id=inside.id, body=inside.body))
+    if inside.attachments:
         await tx.execute(
             attachments.insert(),
             [
-                {
-                    "id": each.id,
-                    "update_id": update_id,
-                    "position": each.position,
-                    "name": each.name,
-                    "content_type": each.content_type,
-                    "kind": each.kind,
-                    "size": each.size,
-                    "sha256": each.sha256,
-                }
-                for each in found
+                {"update_id": inside.id, **{name: getattr(each, name) for name in _ATTACHMENT}}
+                for each in inside.attachments
             ],
         )
     return True
+
+
+async def publish(tx: AsyncConnection, chosen: Update, at: datetime) -> None:
+    """Let the customer see an update from now on."""
+    await tx.execute(update(updates).where(updates.c.id == chosen.id).values(visibility=Visibility.PUBLIC.value))
+    await outbox.record(
+        tx, about_request(EventType.UPDATE_PUBLISHED, chosen.sr, at, update=chosen.id, sender=chosen.sender)
+    )
+
+
+async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, mark: str) -> None:
+    """File an update under another SR. It is private there, for what its SR's customer may see was decided elsewhere.
+
+    The SR that it leaves waits for its customer again, if this was taken for the answer; the other one has it.
+    """
+    marks = list(dict.fromkeys([*chosen.marks, mark]))
+    values = {"sr": to.number, "visibility": Visibility.PRIVATE.value, "marks": marks}
+    await tx.execute(update(updates).where(updates.c.id == chosen.id).values(**values))
+    await tx.execute(
+        update(requests_table)
+        .where(requests_table.c.number == chosen.sr, requests_table.c.customer_responded_at == chosen.received_at)
+        .values(customer_responded_at=None)
+    )
+    facts = {"update": chosen.id, "sender": chosen.sender}
+    await outbox.record(tx, about_request(EventType.UPDATE_MOVED, to.number, at, **facts, moved_from=chosen.sr))
+    if Status(to.status, to.substatus or "").waits_for_customer:
+        await requests.change(tx, to.number, customer_responded_at=chosen.received_at)
+        await outbox.record(
+            tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts, account=to.account_id)
+        )
 
 
 async def unexamined(connection: AsyncConnection, limit: int = 100) -> list[tuple[str, str]]:
@@ -150,3 +188,6 @@ async def _select(connection: AsyncConnection, *conditions: Any) -> list[Update]
     for part in parts.mappings():
         of.setdefault(part["update_id"], []).append(rows.attachment(part))
     return [rows.update(row, row.pop("body"), tuple(of.get(row["id"], ()))) for row in listed]
+
+
+_ATTACHMENT = tuple(Attachment.__dataclass_fields__)

@@ -110,14 +110,20 @@ def test_nobody_without_a_read_write_grant_files_anything(authentication: Authen
 
 @pytest.mark.parametrize("authentication", [Authentication.OFF, Authentication.UNVERIFIED])
 def test_anything_short_of_a_pass_is_marked_unverified(authentication: Authentication) -> None:
-    decision = decide(replace(GOOD, authentication=authentication), Rules()).decision
-    assert decision == Filed((Mark.UNVERIFIED,))
+    verdict = decide(replace(GOOD, authentication=authentication), Rules())
+    assert (verdict.decision, verdict.marks) == (Filed(), (Mark.UNVERIFIED,))
 
 
 def test_closed_and_automatic_mail_is_filed_with_a_mark_where_the_rules_say_so() -> None:
     facts = replace(standing(closed=True), automatic=True, irregular_header=True)
-    decision = decide(facts, Rules(refuse_closed=False)).decision
-    assert decision == Filed((Mark.AUTOMATIC, Mark.CLOSED, Mark.IRREGULAR_HEADER))
+    verdict = decide(facts, Rules(refuse_closed=False))
+    assert verdict.decision == Filed()
+    assert verdict.marks == (Mark.AUTOMATIC, Mark.CLOSED, Mark.IRREGULAR_HEADER)
+
+
+def test_what_is_held_keeps_its_marks_for_the_day_it_is_released() -> None:
+    verdict = decide(replace(GOOD, authentication=Authentication.QUARANTINE), Rules())
+    assert verdict.marks == (Mark.UNVERIFIED,)
 
 
 def test_a_repeat_is_answered_even_when_access_has_ended_since() -> None:

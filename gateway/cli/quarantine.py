@@ -1,0 +1,57 @@
+"""``gateway quarantine``: mails that wait for a person's decision."""
+
+from typing import Annotated
+
+import typer
+
+from gateway.cli import frame, show
+
+app = typer.Typer(no_args_is_help=True, help="Mails that are held for a person to release or discard.")
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The mail's id, which its sender knows as the receipt.")]
+
+
+@app.command("list")
+def listing(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Also what was released or discarded.")] = False,
+    json: frame.Json = False,
+) -> None:
+    """List what is held."""
+    from gateway.admin import quarantine
+
+    show.listing(
+        frame.run(context, lambda desk: quarantine.everything(desk, decided=everything)),
+        {
+            "id": "id",
+            "received": "received",
+            "state": "state",
+            "sender": "sender",
+            "subject": "subject",
+            "sr": "SR",
+            "reason": "reason",
+        },
+        json,
+        "the quarantine is empty",
+    )
+
+
+@app.command()
+def release(
+    context: typer.Context,
+    mail: Id,
+    sr: Annotated[str | None, typer.Option(metavar="NUMBER", help="Another SR than the one it names.")] = None,
+    json: frame.Json = False,
+) -> None:
+    """File a held mail as a private update of its SR."""
+    from gateway.admin import quarantine
+
+    show.details(frame.run(context, lambda desk: quarantine.release(desk, mail, sr)), json)
+
+
+@app.command()
+def discard(context: typer.Context, mail: Id, json: frame.Json = False) -> None:
+    """Throw a held mail away; the ledger keeps a row of it."""
+    from gateway.admin import quarantine
+
+    show.details(frame.run(context, lambda desk: quarantine.discard(desk, mail)), json)

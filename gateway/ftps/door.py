@@ -16,7 +16,9 @@ from gateway.access import Access, Hashing, Limits
 from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.doorway import CannotServe, Doorway
+from gateway.examine.worker import Crew
 from gateway.ftps.bridge import Bridge
+from gateway.ftps.looking import Looking
 from gateway.ftps.ports import Ports
 from gateway.ftps.server import Server, Shared
 from gateway.ftps.settings import Masquerade, Settings
@@ -57,6 +59,8 @@ async def serve(doorway: Doorway) -> None:
     spool = Spool(config.gateway.state_dir)
     intake = Intake(store, spool, clock, bridge.submit)
     access = Access(store, hashing, clock, config.places, Limits.of(config))
+    crew = Crew(config.examine.workers)
+    looking = Looking(crew, store, spool, bridge, clock)
     try:
         for words in await intake.recover():
             log.warning("an interrupted upload is a partial now", upload=words)
@@ -71,10 +75,14 @@ async def serve(doorway: Doorway) -> None:
             spool=spool,
             intake=intake,
             log_in=access.login,
+            looking=looking,
         )
+        await looking.resume()
         await _serve(doorway, shared, access)
     finally:
         bridge.close()
+        await looking.close()
+        await crew.close()
         await access.close()
         await asyncio.to_thread(intake.close)
         await asyncio.to_thread(hashing.close)

@@ -11,12 +11,14 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.domain import evidence, names
 from gateway.domain.evidence import Ending, Grounds
 from gateway.domain.ids import new_id
 from gateway.domain.replies import Refusal, Reply, ftp
+from gateway.ftps.looking import Finding, Look
 from gateway.ftps.tls import TlsStream
 from gateway.ftps.transfer import Receiving, Sending, Transfer
 from gateway.intake import Upload
@@ -73,6 +75,8 @@ class UploadJob(_Job):
         self.offset = offset
         self.announced = announced
         self.bounds = bounds
+        self.found: Finding | None = None
+        """What a look inside found, if the proof needed one."""
 
     def start(self, stream: TlsStream) -> None:
         session, settings = self.session, self.session.shared.settings
@@ -117,16 +121,48 @@ class UploadJob(_Job):
         judgement = evidence.judge(ending, announced, proves)
         if not judgement.complete:
             return ftp.kept_partial(self._keep(judgement.grounds), ftp.why_partial(judgement.grounds))
-        receipt = self.upload.complete(judgement.grounds.value)
+        return self._complete(judgement.grounds)
+
+    def _complete(self, grounds: Grounds) -> Reply:
+        shared = self.session.shared
+        begun = shared.looking.begin(self._bytes) if self.found is None else Look(None, self.found)
+        found = begun.wait(shared.settings.inspect_wait)
+        damaged = found is not None and found["verdict"] == "damaged"
+        receipt = self.upload.complete(grounds.value, damaged=damaged, inspection=found)
+        if found is None and not receipt.repeats:
+            shared.looking.later(receipt.version, begun)
+        log.info(
+            "upload complete",
+            account=self.session.account and self.session.account.login,
+            path=receipt.version.path,
+            size=receipt.version.size,
+            evidence=grounds.value,
+            receipt=receipt.version.id,
+            repeats=receipt.repeats or None,
+        )
         return ftp.receipt(receipt.version, repeats=receipt.repeats)
 
+    @property
+    def _bytes(self) -> Path:
+        """Where the bytes lie until they are sealed."""
+        return self.session.shared.spool.incoming_path(self.upload.id)
+
     def _proves_itself(self, size: int) -> bool:
-        return False
+        proves, self.found = self.session.shared.looking.prove(self._bytes, size)
+        return proves
 
     def _keep(self, grounds: Grounds) -> int:
         """Keep what came as a partial, and how many bytes that is."""
         kept = self.upload.keep(grounds.value)
-        return 0 if kept is None else kept.size
+        size = 0 if kept is None else kept.size
+        log.info(
+            "upload incomplete",
+            account=self.session.account and self.session.account.login,
+            path=names.as_text(self.path),
+            size=size,
+            evidence=grounds.value,
+        )
+        return size
 
     def _failed(self, error: Exception) -> Reply:
         if isinstance(error, (Fenced, Superseded)):

@@ -32,6 +32,7 @@ from gateway.ftps.bridge import Bridge
 from gateway.ftps.channel import Channel, Watch
 from gateway.ftps.handler import Session
 from gateway.ftps.limits import Counts, Throttles
+from gateway.ftps.looking import Looking
 from gateway.ftps.ports import Ports
 from gateway.ftps.settings import Masquerade, Settings
 from gateway.ftps.tls import Identity
@@ -63,6 +64,7 @@ class Shared:
     intake: Intake
     log_in: Callable[[str, str, Peer], Any]
     """Access.login: a coroutine function that admits or raises Refusal."""
+    looking: Looking
     throttles: Throttles = field(default_factory=Throttles)
     sessions_of: Counts = field(default_factory=Counts)
     transfers_of: Counts = field(default_factory=Counts)

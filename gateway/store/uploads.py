@@ -121,6 +121,14 @@ async def under_way(connection: AsyncConnection, spool: str) -> list[Version]:
     return [rows.version(row) for row in found.mappings()]
 
 
+async def without_finding(connection: AsyncConnection) -> list[Version]:
+    """Complete versions that nobody looked inside yet: after a start, those whose look was interrupted."""
+    found = await connection.execute(
+        joined().where(versions.c.state == "complete", versions.c.inspected_at.is_(None)).order_by(versions.c.id)
+    )
+    return [rows.version(row) for row in found.mappings()]
+
+
 async def recovered(tx: AsyncConnection, item: tuple[str, int | None, str]) -> None:
     """Make an interrupted upload a partial of so many bytes again; None: nothing of it is left."""
     version_id, size, evidence = item

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from gateway.domain.evidence import Grounds
 from gateway.domain.records import Version
 from gateway.domain.replies import Reply
+from gateway.domain.replies.findings import NOT_YET
 
 
 def _reply(code: int, *lines: str) -> Reply:
@@ -177,6 +178,7 @@ def receipt_lines(version: Version) -> list[str]:
         else "SR: none yet; put the file into the folder of its SR, or begin its name with the number (SR-12345_…)",
         f"Size: {version.size}",
         f"SHA-256: {version.sha256}",
+        f"Inside: {version.inspection['words'] if version.inspection else NOT_YET}",
         f"Receipt: {version.id}",
     ]
     return lines

@@ -1,0 +1,117 @@
+"""Looking inside what was received: before the 226 where that is quick, afterwards in the background where it is not.
+
+Rules: what parses a stranger's bytes beyond the first few runs in the crew's killable workers. The customer waits
+``inspect_wait`` seconds at most; what takes longer goes on, and is recorded when it is done. "Intact" is said of what
+was looked at to its end, and of nothing else.
+
+A crash leaves versions without a finding: the next start looks at them again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gateway.clock import Clock
+from gateway.domain.records import Version
+from gateway.domain.replies.findings import answer
+from gateway.examine.archive.bounds import Meter
+from gateway.examine.archive.formats import recognised
+from gateway.examine.looks import look, prove
+from gateway.examine.worker import Crew
+from gateway.ftps.bridge import Bridge
+from gateway.log import get
+from gateway.spool import Spool
+from gateway.store import Store, uploads
+
+log = get(__name__)
+
+PROOF_WAIT = 60.0
+"""Seconds that the proof of a whole archive may take: the client that never says close_notify waits for its 226."""
+
+Finding = dict[str, Any]
+
+
+@dataclass(eq=False)
+class Look:
+    """A look that has begun: what it found, once it has."""
+
+    running: Future[Finding] | None
+    found: Finding | None = None
+
+    def wait(self, seconds: float) -> Finding | None:
+        """What was found; None when it takes longer."""
+        if self.found is None and self.running is not None:
+            try:
+                self.found = self.running.result(seconds)
+            except TimeoutError:
+                return None
+        return self.found
+
+
+class Looking:
+    """One process's looks. ``begin``, ``prove`` and ``later`` are for sessions' threads."""
+
+    def __init__(self, crew: Crew, store: Store, spool: Spool, bridge: Bridge, clock: Clock) -> None:
+        self._crew = crew
+        self._store = store
+        self._spool = spool
+        self._bridge = bridge
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def begin(self, path: Path) -> Look:
+        """Start to look inside the file at *path*. What is no archive is seen at once, from its first bytes."""
+        with open(path, "rb", buffering=0) as file:
+            size = path.stat().st_size
+            name, glance = recognised(file, size)
+            if name is None:
+                return Look(None, answer(glance(file, size, Meter(size))))
+        return Look(self._bridge.submit(look(self._crew, str(path))))
+
+    def prove(self, path: Path, size: int) -> tuple[bool, Finding | None]:
+        """Whether the file shows by itself that nothing of it is missing, and what was found if that took a look."""
+        try:
+            proof = self._bridge.run(prove(self._crew, str(path), size, seconds=PROOF_WAIT), PROOF_WAIT * 2)
+        except TimeoutError:
+            return False, None
+        return bool(proof["complete"]), proof["finding"]
+
+    def later(self, version: Version, begun: Look) -> None:
+        """Record what *begun* finds of *version* when it is done."""
+        self._bridge.post(lambda: self._keep(self._record(version, begun)))
+
+    async def resume(self) -> None:
+        """At the start: look at what a crash or a stop left without a finding."""
+        async with self._store.reading() as connection:
+            left = await uploads.without_finding(connection)
+        for version in left:
+            self._keep(self._record(version, None))
+
+    async def close(self) -> None:
+        """Give up the looks under way; the next start begins them again."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _keep(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _record(self, version: Version, begun: Look | None) -> None:
+        try:
+            found = None
+            if begun is not None and begun.running is not None:
+                found = await asyncio.wrap_future(begun.running)
+            if found is None or found["cause"] == "failed":  # it may have been looked for under its former name
+                assert version.sha256 is not None
+                found = await look(self._crew, str(self._spool.path(version.sha256, version.id)))
+            damaged = found["verdict"] == "damaged"
+            await self._store.write(uploads.inspected, (version.id, found, damaged, self._clock.now()))
+        except Exception:
+            log.exception("what is inside could not be recorded", version=version.id)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import struct
 import time
 from typing import Any, Protocol
 
@@ -26,14 +27,23 @@ from gateway.log import get
 log = get(__name__)
 
 CANDIDATES = 8
-MOMENT = 0.25
-"""Seconds that a connection which did not resume waits for one that does."""
+MOMENT = 0.05
+"""Seconds that a connection which did not resume waits for one that does, beyond ROUND_TRIPS of the customer's."""
+ROUND_TRIPS = 3
+"""A client that connects only after the 150 needs one and a half to be there, and two to have resumed."""
 PATIENCE = 2.0
-"""The same, while another connection has still to show what it is."""
-TROUBLE_WAIT = 5.0
+"""Seconds of the same, while another connection has still to show what it is."""
+TROUBLE_WAIT = 2.0
 """Seconds from a connection that failed or is refused to the reply that says so: the right one may still come."""
 UNUSED = 60.0
 """Seconds a port is held for a client that asks for no transfer."""
+
+
+def moment_for(control: socket.socket) -> float:
+    """How long to wait for a connection that resumes, by the customer's own distance (struct tcp_info, tcpi_rtt)."""
+    information = control.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 72)
+    round_trip: int = struct.unpack_from("=I", information, 68)[0]
+    return min(PATIENCE, MOMENT + ROUND_TRIPS * round_trip / 1e6)
 
 
 class DataClient(Protocol):
@@ -59,6 +69,7 @@ class Passive(Channel):
         rule: Binding,
         address: str,
         patience: float,
+        moment: float,
     ) -> None:
         super().__init__(loop, lease.sock)
         self.client = client
@@ -70,6 +81,8 @@ class Passive(Channel):
         """Where the control connection comes from."""
         self.patience = patience
         """Seconds after which a data connection that was asked for has failed to come."""
+        self.moment = moment
+        """Seconds that a connection which did not resume waits for one that does."""
         self.candidates: list[_Candidate] = []
         self._expected: float | None = None
         self._trouble: tuple[Reply, str] | None = None
@@ -130,7 +143,7 @@ class Passive(Channel):
             binding.Candidate(one.stream.resumed, one.address == self.address, now - max(since, one.connected))
             for one in ready
         ]
-        moment = MOMENT if len(ready) == len(self.candidates) else PATIENCE
+        moment = self.moment if len(ready) == len(self.candidates) else PATIENCE
         index = binding.best(self.rule, facts, moment)
         if index is not None:
             chosen = ready[index]
@@ -142,7 +155,7 @@ class Passive(Channel):
         if self._expected is None:
             return
         if any(binding.fate(self.rule, one, moment) is Fate.WAIT for one in facts):
-            self._settling = self.later(MOMENT / 2, self.settle)
+            self._settling = self.later(self.moment / 4, self.settle)
             return
         for one, fact in zip(ready, facts, strict=True):
             if not binding.acceptable(self.rule, fact):

@@ -9,6 +9,7 @@ import asyncio
 import ftplib
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from gateway.ftps import door as ftps_door
 from gateway.store import Store, accounts, files, one_by_one, requests
 from gateway.testing.running import HOST, free_range
 from gateway.testing.waiting import PATIENCE
+from gateway.testing.wire import Wire
 
 Result = TypeVar("Result")
 PASSWORD = "correct horse battery staple"
@@ -180,6 +182,79 @@ class Door:
             client.login(customer.login, customer.password)
             client.prot_p()
         return client
+
+    def talk(
+        self, customer: Customer | None = None, *, tls: str | None = None, context: ssl.SSLContext | None = None
+    ) -> Talk:
+        """A raw conversation; logged in and ready for transfers if a customer is given."""
+        talk = Talk(socket.create_connection((self.host, self.port), PATIENCE))
+        talk.door = self
+        talk.context = context or self.trusting(tls=tls)
+        if customer is not None:
+            talk.log_in(customer)
+        return talk
+
+
+class Talk(Wire):
+    """A raw control connection, and raw data connections that behave as badly as a test wants."""
+
+    door: Door
+    context: ssl.SSLContext
+
+    def secure(self) -> None:
+        self.talk("S: 220 *\nC: AUTH TLS\nS: 234 *")
+        self.start_tls(self.context)
+
+    def log_in(self, customer: Customer) -> None:
+        self.secure()
+        self.command(f"USER {customer.login}")
+        told = self.command(f"PASS {customer.password}")
+        assert told.startswith("230"), told
+        self.talk("C: PBSZ 0\nS: 200 *\nC: PROT P\nS: 200 *\nC: TYPE I\nS: 200 *")
+
+    def port(self) -> int:
+        """A data port, by EPSV."""
+        told = self.command("EPSV")
+        assert told.startswith("229"), told
+        return int(told.split("|||")[1].split("|")[0])
+
+    def connect_data(self, port: int | None = None, *, source: str | None = None) -> socket.socket:
+        """A TCP connection to a data port, from an address of its own if *source* is given."""
+        port = self.port() if port is None else port
+        return socket.create_connection((self.door.host, port), PATIENCE, None if source is None else (source, 0))
+
+    def secure_data(self, sock: socket.socket, *, resume: bool = True) -> ssl.SSLSocket:
+        """TLS on a data connection, resuming the control connection's session or not."""
+        session = self.socket.session if resume else None  # type: ignore[attr-defined]
+        return self.context.wrap_socket(sock, server_hostname="localhost", session=session)
+
+    def begin(self, command: str, *, resume: bool = True) -> ssl.SSLSocket:
+        """A transfer up to the point where its bytes go over the data connection returned."""
+        sock = self.connect_data()
+        told = self.command(command)
+        assert told.startswith("150"), told
+        return self.secure_data(sock, resume=resume)
+
+    def put(self, path: str, content: bytes, *, verb: str = "STOR") -> str:
+        """A well-behaved upload; the last reply."""
+        data = self.begin(f"{verb} {path}")
+        data.sendall(content)
+        data.unwrap().close()
+        return "\n".join(self.reply())
+
+    def cut(self, path: str, content: bytes, *, how: str = "fin", verb: str = "STOR") -> str:
+        """An upload that ends without close_notify: by FIN or by RST; the last reply."""
+        data = self.begin(f"{verb} {path}")
+        data.sendall(content)
+        hang_up(data, how)
+        return "\n".join(self.reply())
+
+
+def hang_up(sock: socket.socket, how: str) -> None:
+    """End a connection by FIN or by RST, whatever TLS thinks of it."""
+    if how == "rst":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
 
 
 class Client(ftplib.FTP_TLS):

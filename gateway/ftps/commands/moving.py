@@ -12,7 +12,7 @@ from gateway.domain.evidence import Ending
 from gateway.domain.records import Version, VersionState
 from gateway.domain.replies import Refusal, ftp
 from gateway.ftps.jobs import SendJob, UploadJob
-from gateway.ftps.passive import Passive
+from gateway.ftps.passive import Passive, moment_for
 from gateway.ftps.ports import Lease
 from gateway.ftps.tls import CHUNK
 from gateway.intake import Source
@@ -55,6 +55,7 @@ def _listen(session: Session) -> Lease:
         Binding(session.account.data_binding or shared.settings.data_binding),
         session.address,
         shared.settings.data_timeout,
+        moment_for(session.sock),
     )
     return lease
 

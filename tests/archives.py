@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import py7zr
+import pytest
 import zstandard
 
 Make = Callable[[Path], bytes]
@@ -35,6 +36,8 @@ def seven(*options: str) -> Make:
 
 def by_program(*command: str, out: str | None = None, folder: Path, stdin: bytes = b"") -> bytes:
     """What a program wrote to its standard output, or to the file `out`, which is beside the folder it packs."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
     target = folder.parent / "out"
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()

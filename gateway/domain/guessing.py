@@ -128,6 +128,7 @@ _CYRILLIC = re.compile("[\u0400-\u045f\u0490\u0491]")
 _CYRILLIC_LOWER = re.compile("[\u0430-\u045f]")
 _CASE_TURNS = re.compile("(?<=[\u0430-\u045f])[\u0400-\u042f]")
 _MIXED_SCRIPT = re.compile("(?<=[A-Za-z])[\u0400-\u045f]|[\u0400-\u045f](?=[A-Za-z])")
+_ALONE = re.compile("(?<![\u0400-\u0491])[\u0400-\u0491](?![\u0400-\u0491])")
 _ACCENTED = re.compile("[\u00c0-\u00ff\u0152\u0153\u0160\u0161\u0178\u017d\u017e]")
 _ACCENTED_RUN = re.compile(
     "(?<=[\u00c0-\u00ff\u0160-\u017e])[\u00c0-\u00ff\u0160-\u017e](?=[\u00c0-\u00ff\u0160-\u017e])"
@@ -137,7 +138,7 @@ _TYPOGRAPHIC = re.compile("[\u2013\u2014\u2018-\u201e\u2026\u20ac\u00a0\u00a7\u0
 
 def _cyrillic(text: str) -> float:
     good = 0.45 * _count(_CYRILLIC, text) + 0.35 * _count(_CYRILLIC_LOWER, text) + 0.3 * _count(_TYPOGRAPHIC, text)
-    bad = 1.0 * _count(_CASE_TURNS, text) + 1.0 * _count(_MIXED_SCRIPT, text) + 3.0 * _count(_PRIVATE, text)
+    bad = _count(_ALONE, text) + _count(_CASE_TURNS, text) + _count(_MIXED_SCRIPT, text) + 3 * _count(_PRIVATE, text)
     return (good - bad) / (_foreign(text) or 1)
 
 

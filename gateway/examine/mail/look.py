@@ -1,0 +1,177 @@
+"""The look itself: tree, words, attachments, marks, in that order."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Any
+
+from gateway.domain.plain_text import readable
+from gateway.examine.mail import body, structure, transfer, winmail, words
+from gateway.examine.mail.attachments import Directory, content_id, is_winmail, kind_of, made_name
+from gateway.examine.mail.html import to_text
+from gateway.examine.mail.marks import Mark
+from gateway.examine.mail.structure import Part
+
+LONGEST_TEXT = 400_000
+"""Characters of a mail's text that are shown."""
+
+_NOTICE_MOST = 300
+"""Characters of a plain alternative that may be no more than a notice that there is HTML."""
+_NOTICE = re.compile(
+    r"\b(?:support|display|view|read|capable|enable|show)\w*\b.{0,60}\bhtml\b"
+    r"|\bhtml\b.{0,60}\b(?:support|display|view|capable|compatible|reader|client)",
+    re.IGNORECASE | re.DOTALL,
+)
+_PGP_MESSAGE = re.compile(r"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
+_PGP_SIGNED = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----", re.MULTILINE)
+
+
+def look(message: bytes, into: str) -> dict[str, Any]:
+    """Look inside *message*; see `gateway.examine.mail.inspect`."""
+    found = _Look(message, Directory(into))
+    try:
+        found.read()
+    except (OSError, MemoryError):
+        raise
+    except Exception:  # a defect of ours: the raw message is kept, and the mark tells that it is all there is
+        found.marks.add(Mark.UNPARSEABLE)
+        found.defect = traceback.format_exc()[-2000:]
+    return found.answer()
+
+
+class _Look:
+    def __init__(self, message: bytes, directory: Directory) -> None:
+        self._message = message
+        self._directory = directory
+        self._texts: list[str] = []
+        self._readers: set[str] = set()
+        self.marks: set[Mark] = set()
+        self.defect: str | None = None
+
+    def answer(self) -> dict[str, Any]:
+        text = readable(self._texts[0] if len(self._texts) == 1 else "\n".join(map(_ended, self._texts)))
+        if len(text) > LONGEST_TEXT:
+            self.marks.add(Mark.TRUNCATED_BODY)
+            text = text[:LONGEST_TEXT]
+        if not text.strip():
+            self.marks.add(Mark.NO_TEXT)
+        return {
+            "text": text if text.strip() else None,
+            "reader": "+".join(sorted(self._readers)) or None,
+            "marks": sorted(self.marks),
+            "defect": self.defect,
+            "attachments": [attachment.facts() for attachment in self._directory.attachments],
+        }
+
+    def read(self) -> None:
+        root, marks = structure.read(self._message)
+        self.marks |= marks
+        parents = {id(child): part for part in _all(root) for child in part.parts}
+        self._mark_containers(root)
+        found = body.sort(root)
+        for alternatives in found.words:
+            self._words(alternatives)
+        for part in found.attached:
+            self._attach(part, parents.get(id(part)))
+
+    def _mark_containers(self, root: Part) -> None:
+        for part in _all(root):
+            if part.type.value == "multipart/encrypted":
+                self.marks.add(Mark.ENCRYPTED)
+            elif part.type.value == "multipart/signed":
+                self.marks.add(Mark.SIGNED)
+
+    def _content(self, part: Part) -> transfer.Content:
+        content = transfer.decode(self._message[part.start : part.end], part.encoding)
+        if content.damaged:
+            self.marks.add(Mark.DAMAGED_ENCODING)
+        return content
+
+    def _words(self, alternatives: list[Part]) -> None:
+        """Read the best of the alternatives that says something."""
+        for last, part in ((part is alternatives[-1], part) for part in alternatives):
+            content = self._content(part).data
+            subtype = part.type.value.partition("/")[2]
+            read = words.read(content, subtype, part.type.parameters.get("charset"))
+            text = to_text(read.text) if subtype == "html" else read.text
+            if last or _says_something(text):
+                break
+        self._readers.add(read.reader)
+        if read.repaired:
+            self.marks.add(Mark.CHARSET_REPAIRED)
+        if subtype == "html" and text.strip():
+            self.marks.add(Mark.HTML_ONLY)
+        if len(content) > words.LONGEST:
+            self.marks.add(Mark.TRUNCATED_BODY)
+            self._directory.write(content, part.position, part.name, part.type.value, "text", made="text")
+        self._texts.append(self._without_files(text, part))
+
+    def _without_files(self, text: str, part: Part) -> str:
+        if _PGP_MESSAGE.search(text):
+            self.marks.add(Mark.ENCRYPTED)
+        if _PGP_SIGNED.search(text):
+            self.marks.add(Mark.SIGNED)
+        text, files = transfer.files_in(text)
+        for number, (name, content) in enumerate(files, 1):
+            self.marks.add(Mark.UUENCODE)
+            self._directory.write(
+                content.data, f"{part.position}/{number}", name, "application/octet-stream", "uuencode"
+            )
+        return text
+
+    def _attach(self, part: Part, parent: Part | None) -> None:
+        content = self._content(part)
+        kind = kind_of(part, parent)
+        self._directory.write(
+            content.data,
+            part.position,
+            part.name or made_name(part, content.data),
+            part.type.value,
+            kind,
+            made={"message": "message", "smime": "smime", "tnef": "winmail"}.get(kind, "attachment"),
+            content_id=content_id(part),
+            damaged=content.damaged,
+        )
+        if kind == "message":
+            self.marks.add(Mark.ATTACHED_MESSAGE)
+        elif kind == "smime":
+            self._mark_smime(part)
+        if is_winmail(part):
+            self._open_winmail(content.data, part)
+
+    def _mark_smime(self, part: Part) -> None:
+        """RFC 8551 section 3.2: signed-data can be read by anybody, though not here; everything else is encrypted."""
+        signature = part.type.value.endswith("signature")
+        signed = part.type.parameters.get("smime-type", "").lower() in ("signed-data", "certs-only")
+        self.marks.add(Mark.SIGNED if signature or signed else Mark.ENCRYPTED)
+
+    def _open_winmail(self, data: bytes, part: Part) -> None:
+        self.marks.add(Mark.WINMAIL)
+        inside = winmail.opened(data)
+        if inside is None:
+            return
+        for number, (name, file) in enumerate(inside.files, 1):
+            self._directory.write(
+                file, f"{part.position}/{number}", name or None, "application/octet-stream", "attachment"
+            )
+        if not any(text.strip() for text in self._texts):
+            if inside.plain and inside.plain.strip():
+                self._texts.append(inside.plain)
+            elif inside.html:
+                self.marks.add(Mark.HTML_ONLY)
+                self._texts.append(to_text(inside.html))
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith("\n") else text + "\n"
+
+
+def _all(part: Part) -> list[Part]:
+    return [part, *(each for child in part.parts for each in _all(child))]
+
+
+def _says_something(text: str) -> bool:
+    """Whether a plain alternative is more than empty or "your reader cannot show HTML"."""
+    stripped = text.strip()
+    return bool(stripped) and not (len(stripped) < _NOTICE_MOST and _NOTICE.search(stripped))

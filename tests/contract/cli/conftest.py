@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,21 +67,38 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
+def shell(tmp_path: Path, _quiet: None) -> Shell:
+    """A configuration, and nothing else yet."""
     (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n' + REGIONS)
+    return Shell(tmp_path)
+
+
+@pytest.fixture
+def _quiet() -> Iterator[None]:
+    """A command sets up the log of its process, which here is that of the tests."""
     root = logging.getLogger()
     handlers, level, raising = root.handlers[:], root.level, logging.raiseExceptions
-    yield Shell(tmp_path)
+    yield
     root.handlers[:], logging.raiseExceptions = handlers, raising
     root.setLevel(level)
     logging.captureWarnings(False)
 
 
-@pytest.fixture
-def acme(shell: Shell) -> Shell:
-    """A store with an account, a Designated Contact and an SR."""
+@pytest.fixture(scope="session")
+def _acme_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, for every test to have a copy of."""
+    home = tmp_path_factory.mktemp("acme")
+    (home / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n' + REGIONS)
+    shell = Shell(home)
     shell("account", "add", "--sold-to", "Acme", "--end-user", "Globex", "--login", "acme")
     shell("contact", "add", "ann@example.com", "--name", "Ann")
     shell("contact", "grant", "ann@example.com", "acme", "--access", "read-write")
     shell("sr", "add", "12345", "--account", "acme")
+    return home
+
+
+@pytest.fixture
+def acme(_acme_once: Path, shell: Shell) -> Shell:
+    """A store with an account, a Designated Contact and an SR."""
+    shutil.copytree(_acme_once, shell.home, dirs_exist_ok=True)
     return shell

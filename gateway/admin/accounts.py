@@ -7,7 +7,7 @@ returned once, by the verb that made it, and kept as a hash. Whatever ends an ac
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ from gateway.access import Hashing, Issuer, Keyring, SealingError
 from gateway.access.sealing import key_file
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of
-from gateway.domain.calendar import Rhythm, next_reset
+from gateway.domain.calendar import Rhythm
 from gateway.domain.ids import new_id
 from gateway.domain.records import Account, AccountState
+from gateway.rotation import Plan
 from gateway.store import Transaction, accounts, contacts, credentials, files, requests
 
 LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
@@ -55,8 +56,8 @@ async def add(
     if agreement_ends is not None and agreement_ends < now.date():
         raise Refused(f"the agreement would have ended on {agreement_ends}, which is past; access needs a current one")
     account_id = new_id(now.timestamp())
-    issued = await _issuer(desk).issue(account_id)
-    due = _next_reset(desk, region, None, now)
+    issued = await issuer(desk).issue(account_id)
+    due = Plan.of(desk.config).first_reset(region, now)
 
     async def step(tx: Transaction) -> Account:
         account = Account(
@@ -112,13 +113,13 @@ async def reset(desk: Desk, login: str) -> NewPassword:
     async with desk.reading() as connection:
         account = await account_of(connection, login)
     now = desk.clock.now()
-    issued = await _issuer(desk).issue(account.id)
+    issued = await issuer(desk).issue(account.id)
     overlap = desk.config.rotation.overlap
     reset = credentials.Reset(
         account_id=account.id,
         credential=issued.credential,
         at=now,
-        next_reset=_next_reset(desk, account.region, account.rotation_rule, now),
+        next_reset=Plan.of(desk.config).next_reset(account, now),
         overlap_until=now + overlap if overlap else None,
         actor=desk.actor,
         origin=desk.origin,
@@ -143,13 +144,16 @@ async def change(desk: Desk, login: str, changes: Mapping[str, Any]) -> views.Vi
     values = dict(changes)
     if values.get("region") is not None:
         values["region"] = known_region(desk, values["region"])
+    if values.get("rotation_rule") is not None:
+        values["rotation_rule"] = _rule(values["rotation_rule"])
+    if values.get("data_binding") == "default":
+        values["data_binding"] = None
     now = desk.clock.now()
 
     async def step(tx: Transaction) -> Account:
         account = await account_of(tx, login)
         if values.keys() & {"region", "rotation_rule"}:
-            region, rule = (values.get(key, getattr(account, key)) for key in ("region", "rotation_rule"))
-            values["next_reset"] = _next_reset(desk, region, rule, now)
+            values["next_reset"] = Plan.of(desk.config).next_reset(replace(account, **values), now)
         await accounts.change(tx, account.id, **values)
         if "data_binding" in values or not (await account_of(tx, login)).current_on(now.date()):
             await accounts.end_sessions(tx, account.id)
@@ -182,18 +186,21 @@ async def _set_state(desk: Desk, login: str, state: AccountState) -> views.View:
     return views.account(await desk.act(verb, login, step), desk.clock.now().date())
 
 
-def _issuer(desk: Desk) -> Issuer:
+def _rule(text: str) -> str | None:
+    """A rhythm of an account's own; "default" is that of all. Raises Refused."""
+    try:
+        return None if text == "default" else str(Rhythm.parse(text))
+    except ValueError as error:
+        raise Refused(f"{error}; nothing was changed") from None
+
+
+def issuer(desk: Desk) -> Issuer:
     rotation = desk.config.rotation
     path = key_file(rotation.sealing_key) if rotation.sealed_passwords else None
     try:
         return Issuer(Hashing(threads=1), Keyring(path) if path is not None else None)
     except SealingError as error:
         raise Refused(f"{error}; no password was made") from None
-
-
-def _next_reset(desk: Desk, region: str | None, rule: str | None, now: datetime) -> datetime:
-    rhythm = Rhythm.parse(rule) if rule else desk.config.rotation.rhythm
-    return next_reset(now, rhythm, desk.config.places.of(region))
 
 
 def _name(text: str, what: str) -> str:

@@ -1,6 +1,8 @@
 """``gateway account``: ST/EU accounts, their logins and passwords."""
 
+import sys
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -10,6 +12,16 @@ from gateway.cli import frame, show
 app = typer.Typer(no_args_is_help=True, help="ST/EU accounts: one login for a Sold To / End User combination.")
 
 Login = Annotated[str, typer.Argument(metavar="LOGIN", help="The account's login.")]
+
+
+class Binding(StrEnum):
+    """Whose a data connection is."""
+
+    SESSION_OR_ADDRESS = "session-or-address"
+    SESSION = "session"
+    ADDRESS = "address"
+    ANY = "any"
+    DEFAULT = "default"
 
 
 @app.command()
@@ -43,10 +55,17 @@ def add(
 
 
 @app.command("list")
-def listing(context: typer.Context, json: frame.Json = False) -> None:
+def listing(
+    context: typer.Context,
+    ics: Annotated[bool, typer.Option("--ics", help="Print the coming resets as a calendar file.")] = False,
+    json: frame.Json = False,
+) -> None:
     """List all accounts with the next reset of each password."""
-    from gateway.admin import accounts
+    from gateway.admin import accounts, resets
 
+    if ics:
+        sys.stdout.write(frame.run(context, resets.calendar))
+        return
     show.listing(
         frame.run(context, accounts.everything),
         {
@@ -80,6 +99,38 @@ def reset(context: typer.Context, login: Login, json: frame.Json = False) -> Non
 
 
 @app.command()
+def rotate(
+    context: typer.Context,
+    due: Annotated[bool, typer.Option("--due", help="Reset every password that is due now.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which ones would be reset.")] = False,
+    notice: Annotated[
+        bool, typer.Option("--notice", help="Print a paragraph for a newsletter with the dates.")
+    ] = False,
+    json: frame.Json = False,
+) -> None:
+    """Reset all passwords that are due; contacts look the new ones up, none is printed here."""
+    from gateway.admin import resets
+    from gateway.cli.progress import bar
+
+    if notice:
+        print(frame.run(context, resets.notice))
+        return
+    if not due:
+        frame.stop("rotate resets what is due: say --due, or --due --dry-run, or --notice", code=frame.UNUSABLE)
+    if dry_run:
+        show.listing(
+            frame.run(context, resets.due),
+            {"login": "login", "sold to": "sold_to", "end user": "end_user", "due": "next_reset"},
+            json,
+            "No password is due",
+        )
+        return
+    with bar("resetting", quiet=json) as progress:
+        done = frame.run(context, lambda desk: resets.reset_due(desk, progress))
+    show.details(done, json)
+
+
+@app.command()
 def disable(context: typer.Context, login: Login, json: frame.Json = False) -> None:
     """Close an account: no login any more, and running sessions end."""
     from gateway.admin import accounts
@@ -105,24 +156,26 @@ def change(
         typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The agreement's last day; past ones end sessions."),
     ] = None,
     data_binding: Annotated[
+        Binding | None, typer.Option(help="Whose a data connection is; default: as the configuration says.")
+    ] = None,
+    rotation_rule: Annotated[
         str | None,
-        typer.Option(
-            help="Whose a data connection is: session-or-address, session, address, any; or default.",
-        ),
+        typer.Option(help='When the password is reset: "first monday monthly 08:00"; default: as all others.'),
     ] = None,
     json: frame.Json = False,
 ) -> None:
-    """Change an account's region, its agreement's end, or how its data connections are bound."""
+    """Change an account's region, agreement, data binding or rhythm of resets."""
     from gateway.admin import accounts
 
     wanted = {
         "region": region,
         "agreement_ends": agreement_ends.date() if agreement_ends else None,
-        "data_binding": data_binding,
+        "data_binding": data_binding.value if data_binding else None,
+        "rotation_rule": rotation_rule,
     }
     changes = {key: value for key, value in wanted.items() if value is not None}
     if not changes:
-        frame.stop("nothing to change: name one of --region, --agreement-ends, --data-binding", code=frame.UNUSABLE)
+        frame.stop("nothing to change: name what is to be changed, see --help", code=frame.UNUSABLE)
     show.details(frame.run(context, lambda desk: accounts.change(desk, login, changes)), json)
 
 

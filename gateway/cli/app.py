@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import account, config, contact, doctor, file, quarantine, serve, spool, sr, update
+from gateway.cli import (
+    account,
+    audit,
+    bans,
+    config,
+    contact,
+    doctor,
+    file,
+    outbox,
+    quarantine,
+    serve,
+    spool,
+    sr,
+    update,
+)
 from gateway.cli.frame import REFUSED, ConfigFile
 
 app = typer.Typer(
@@ -34,7 +48,8 @@ def gateway(
 ) -> None:
     """A support organisation's inbound gateway: customers' FTPS uploads and mail, filed under their Service Request.
 
-    Exit code 0: done. 1: refused, the reason is on stderr. 2: usage or configuration. Every command takes --json.
+    Exit code 0: done. 1: refused, the reason is on stderr. 2: usage or configuration.
+    With --json stdout is one JSON document.
     """
 
 
@@ -47,7 +62,10 @@ app.add_typer(sr.app, name="sr")
 app.add_typer(update.app, name="update")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(file.app, name="file")
+app.add_typer(outbox.app, name="outbox")
 app.add_typer(spool.app, name="spool")
+app.add_typer(bans.app, name="bans")
+app.add_typer(audit.app, name="audit")
 
 
 def main() -> None:

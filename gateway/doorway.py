@@ -10,7 +10,8 @@ The rules a door keeps:
 - It calls ``doorway.ready()`` once, when it can answer a client.
 - When ``doorway.stopping`` is set it accepts nothing more (and closes its sockets), lets running transfers finish until
   ``doorway.drain_deadline`` (which may still move *nearer*: an impatient Ctrl-C), then keeps what is left as partials
-  and returns. ``doorway.drained(...)`` is that wait.
+  and returns. ``doorway.drained(...)`` is that wait. A door that has not ended ten seconds after the deadline (after
+  Ctrl-C: three) is killed, and its uploads are made partials by the next start.
 - It registers ``doorway.on_reload(hook)`` if it holds anything that SIGHUP renews (certificates). A hook that raises is
   logged and changes nothing: what was loaded before stays.
 - What the configuration makes impossible it raises as ``CannotServe``, before it is ready. Returning before it is

@@ -8,8 +8,8 @@ Rules:
 - Nothing is opened before everything is checked; where something can't be, all of it is undone: one line on stderr,
   exit code 2.
 - The supervisor owns the listening sockets: while a door is being started again, its clients wait in their queue.
-- SIGTERM lets transfers finish for ``drain_timeout``, Ctrl-C for ``IMPATIENT`` seconds, a second Ctrl-C for none; then
-  they are partials. All three end with exit code 0. SIGHUP has the certificates read again.
+- SIGTERM lets transfers finish for ``drain_timeout``, Ctrl-C for a second, a second Ctrl-C not at all; then they are
+  partials. All three end with exit code 0. SIGHUP has the certificates read again.
 
 It never speaks to a client, holds no store and no spool open, and writes nothing but its log.
 A crash of it takes the doors along (the kernel sees to it) and leaves nothing: no port, no lock.

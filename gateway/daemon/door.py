@@ -8,6 +8,7 @@ the first ``ready`` a death is not repaired: it ends the start.
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 import time
@@ -27,9 +28,6 @@ SILENCE = 60.0
 
 PAUSES = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before a door is started again, by how often it died in a row; the last one holds from there on."""
-
-GRACE = 2.0
-"""Seconds beyond the deadline that a door has to file what is left as partials and end by itself."""
 
 log = get("gateway.daemon")
 
@@ -51,7 +49,7 @@ class Door:
         self.name = name
         self.module = module
         self.child = Child(name, module)
-        self._stop_at: float | None = None
+        self._kill_at = math.inf
         self._stopping = asyncio.Event()
 
     async def open(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
@@ -79,10 +77,12 @@ class Door:
             self.child = Child(self.name, self.module)
             self.child.open(config, lock, sockets)
 
-    def stop(self, within: float) -> None:
-        """Have the door end, its transfers within so many seconds; again, and nearer, for somebody impatient."""
-        at = time.monotonic() + within
-        self._stop_at = at if self._stop_at is None else min(at, self._stop_at)
+    def stop(self, within: float, grace: float) -> None:
+        """Have the door end: its transfers within so many seconds, itself in so many more, by force if need be.
+
+        Again, and sooner, for somebody impatient.
+        """
+        self._kill_at = min(self._kill_at, time.monotonic() + within + grace)
         self._stopping.set()
         self.child.stop(within)
 
@@ -99,7 +99,7 @@ class Door:
             now = time.monotonic()
             if child.ended.done():
                 break
-            if self._stop_at is not None and now > self._stop_at + GRACE:
+            if now > self._kill_at:
                 log.warning(f"the {self.name} door did not stop in time and is killed", pid=child.pid)
                 child.kill()
                 await child.ended

@@ -16,8 +16,14 @@ from gateway.log import get
 DOORS = {"ftps": "gateway.ftps.door", "smtp": "gateway.smtp.door", "housekeeping": "gateway.housekeeping"}
 """Every door, and the module whose ``serve(doorway)`` it is."""
 
-IMPATIENT = 2.0
-"""Seconds that transfers may go on after Ctrl-C: with what a door needs to end, the promised 5 s are kept."""
+GRACE = 10.0
+"""Seconds after ``drain_timeout`` that a door has to file what is left as partials and end by itself."""
+
+IMPATIENT = 1.0, 3.5
+"""Seconds that transfers may go on after Ctrl-C, and those that a door has then: within the promised 5 s."""
+
+AT_ONCE = 0.0, 1.0
+"""The same after a second Ctrl-C."""
 
 RELOAD_PATIENCE = 10.0
 """Seconds after which systemd is told that a reload is over, whatever the doors say."""
@@ -111,18 +117,18 @@ class Supervisor:
 
     def _listen_to_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop, self.config.gateway.drain_timeout.total_seconds())
+        loop.add_signal_handler(signal.SIGTERM, self._stop, self.config.gateway.drain_timeout.total_seconds(), GRACE)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _interrupt(self) -> None:
-        self._stop(0.0 if self.stopping.is_set() else IMPATIENT)
+        self._stop(*(AT_ONCE if self.stopping.is_set() else IMPATIENT))
 
-    def _stop(self, within: float) -> None:
+    def _stop(self, within: float, grace: float) -> None:
         log.info("stopping", transfers_may_go_on_for=within)
         self.stopping.set()
         for door in self.doors:
-            door.stop(within)
+            door.stop(within, grace)
 
     def _hang_up(self) -> None:
         """Reload; but where the terminal is gone that the gateway was started from, stop as for Ctrl-C."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from gateway import log as voices
 from gateway.clock import SystemClock
@@ -21,6 +21,9 @@ from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
 from gateway.domain.subject import SubjectGrammar
 from gateway.doorway import Doorway
+from gateway.examine.mail import ANSWER_MOST
+from gateway.examine.worker import Crew, Limits
+from gateway.smtp.examination import Examination
 from gateway.smtp.filing import Filing
 from gateway.smtp.listener import Listener
 from gateway.spool import Spool
@@ -34,21 +37,31 @@ async def serve(doorway: Doorway) -> None:
     config: Config = doorway.config
     spool = await asyncio.to_thread(Spool, config.gateway.state_dir)
     store = await Store.open(config.store_url)
+    crew = Crew(config.examine.workers, worker_limits(config))
     try:
-        listener, filing = build(config, store, spool)
+        examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
+        looking = asyncio.create_task(examination.run(), name="examination")
+        listener, filing = build(config, store, spool, examination.wake)
         doorway.on_reload(lambda: renew(listener, config))
         await listener.listen(doorway.sockets)
         doorway.ready()
         log.info("the mail door is open", run=filing.run)
-        await doorway.stopping.wait()
+        stopping = asyncio.create_task(doorway.stopping.wait())
+        await asyncio.wait({stopping, looking}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            stopping.cancel()
+            looking.result()  # raises what it died of: the door is started again
         await listener.close(doorway.drained)
         await filing.close()
+        looking.cancel()
+        await asyncio.wait({looking})
     finally:
+        await crew.close()
         await store.close()
 
 
-def build(config: Config, store: Store, spool: Spool) -> tuple[Listener, Filing]:
-    """The door's parts, wired together."""
+def build(config: Config, store: Store, spool: Spool, filed: Callable[[], None]) -> tuple[Listener, Filing]:
+    """The door's parts, wired together; *filed* is called when an update is to be looked into."""
     settings = config.smtp
     ftps_host = config.ftps.masquerade_address or config.gateway.hostname
     aliases = {region.alias: _directions(config.regions_of(region.alias)) for region in config.regions}
@@ -63,6 +76,7 @@ def build(config: Config, store: Store, spool: Spool) -> tuple[Listener, Filing]
         regions=aliases,
         too_large=say.too_large(settings.max_message_size, ftps_host),
         next_business_moment=config.next_business_moment,
+        filed=filed,
     )
     listener = Listener(
         settings,
@@ -74,6 +88,18 @@ def build(config: Config, store: Store, spool: Spool) -> tuple[Listener, Filing]
         file=filing,
     )
     return listener, filing
+
+
+def worker_limits(config: Config) -> Limits:
+    """What a look into one mail may take."""
+    seconds = config.examine.time.total_seconds()
+    return Limits(
+        cpu_seconds=seconds,
+        wall_seconds=2 * seconds,
+        memory=config.examine.memory,
+        output=ANSWER_MOST,
+        written=config.smtp.max_message_size,
+    )
 
 
 def tls_context(config: Config) -> ssl.SSLContext | None:

@@ -28,6 +28,7 @@ from gateway.domain.encoded_words import decode
 from gateway.domain.headers import Headers
 from gateway.domain.identity import message_id
 from gateway.domain.ids import new_id
+from gateway.domain.plain_text import plain_text
 from gateway.domain.policy import (
     Answer,
     Decision,
@@ -204,7 +205,7 @@ class Filing:
             content_key=letter.content_key if letter.fault is None else None,
             sha256=hashlib.sha256(raw).hexdigest() if raw is not None else None,
             raw=raw,
-            body=None,
+            body=plain_text(headers, raw[headers.body_at :]) if raw is not None else None,
         )
 
     # --- decision and commit -----------------------------------------------------------------------------------------

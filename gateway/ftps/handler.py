@@ -297,7 +297,7 @@ class Session(Channel):
             self.close()
             return
         self._deaf = True
-        if self._patient and self.job is not None and not self.waiting:
+        if self._patient and self.job is not None:
             self.watch(Watch.NOTHING)  # ``moved`` says the rest
             return
         self._say_ending()

@@ -83,10 +83,22 @@ def listing(
 
 
 @app.command("show")
-def show_one(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+def show_one(
+    context: typer.Context,
+    login: Login,
+    contact: Annotated[
+        str | None,
+        typer.Option("--as", metavar="EMAIL", help="Show login and sealed password, as this contact may see them."),
+    ] = None,
+    json: frame.Json = False,
+) -> None:
     """Show an account: its contacts, its SRs, its use of the disk, and what its clients last did."""
     from gateway.admin import accounts
+    from gateway.cli import reveal
 
+    if contact is not None:
+        reveal.information(context, login, contact, json)
+        return
     show.details(frame.run(context, lambda desk: accounts.show(desk, login)), json)
 
 

@@ -17,6 +17,7 @@ from gateway.cli import (
     file,
     outbox,
     quarantine,
+    reveal,
     serve,
     spool,
     sr,
@@ -56,6 +57,7 @@ def gateway(
 app.command()(serve.serve)
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)
+account.app.command("link")(reveal.link)
 app.add_typer(account.app, name="account")
 app.add_typer(contact.app, name="contact")
 app.add_typer(sr.app, name="sr")
@@ -65,6 +67,7 @@ app.add_typer(file.app, name="file")
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(spool.app, name="spool")
 app.add_typer(bans.app, name="bans")
+app.add_typer(reveal.key, name="key")
 app.add_typer(audit.app, name="audit")
 
 

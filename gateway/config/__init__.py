@@ -8,6 +8,7 @@ Rules: unknown keys refuse; a relative path is one beside the file; nothing come
 own place. Importing this costs pydantic: a command imports it when it runs, not before.
 """
 
+from gateway.config.console import Console
 from gateway.config.file import find, load, problem
 from gateway.config.ftps import Ftps, FtpsLimits
 from gateway.config.gateway import Gateway, Spool
@@ -21,6 +22,7 @@ from gateway.config.types import PortRange
 __all__ = [
     "Config",
     "ConfigError",
+    "Console",
     "Examine",
     "Ftps",
     "FtpsLimits",

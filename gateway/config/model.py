@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from gateway.config.console import Console
 from gateway.config.ftps import Ftps
 from gateway.config.gateway import Gateway, Spool
 from gateway.config.housekeeping import Examine, Outbox, Rotation, Store
@@ -35,6 +36,7 @@ class Config(BaseSettings):
     rotation: Rotation = Rotation()
     outbox: Outbox = Outbox()
     examine: Examine = Examine()
+    console: Console = Console()
 
     _source: Path | None = PrivateAttr(default=None)
     _lines: dict[str, int] = PrivateAttr(default_factory=dict)

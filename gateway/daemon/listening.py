@@ -22,7 +22,7 @@ Sockets = Mapping[str, tuple[socket.socket, ...]]
 def bind(config: Config) -> dict[str, tuple[socket.socket, ...]]:
     """Bind every enabled door's address, by the door's name. Raises CannotServe with one clear line."""
     bound: dict[str, tuple[socket.socket, ...]] = {}
-    for name, door in (("ftps", config.ftps), ("smtp", config.smtp)):
+    for name, door in (("ftps", config.ftps), ("smtp", config.smtp), ("console", config.console)):
         if door.enabled:
             try:
                 bound[name] = (_listen(door.host, door.port),)

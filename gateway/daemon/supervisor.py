@@ -13,7 +13,12 @@ from gateway.daemon import listening, notify, preflight
 from gateway.daemon.door import Door
 from gateway.log import get
 
-DOORS = {"ftps": "gateway.ftps.door", "smtp": "gateway.smtp.door", "housekeeping": "gateway.housekeeping"}
+DOORS = {
+    "ftps": "gateway.ftps.door",
+    "smtp": "gateway.smtp.door",
+    "console": "gateway.console.door",
+    "housekeeping": "gateway.housekeeping",
+}
 """Every door, and the module whose ``serve(doorway)`` it is."""
 
 GRACE = 10.0
@@ -55,7 +60,7 @@ class Supervisor:
         lock = None
         try:
             # The processes import their doors while the checks run; they serve when they are opened, and not before.
-            self.doors = [Door(name, self.modules[name]) for name in ("ftps", "smtp") if self._enabled(name)]
+            self.doors = [Door(name, self.modules[name]) for name in ("ftps", "smtp", "console") if self._enabled(name)]
             preflight.machine(self.config)
             lock = await preflight.state_directory(self.config)
             await preflight.store(self.config)
@@ -79,7 +84,12 @@ class Supervisor:
                 os.close(lock)
 
     def _enabled(self, name: str) -> bool:
-        return {"ftps": self.config.ftps.enabled, "smtp": self.config.smtp.enabled}[name]
+        config = self.config
+        return {
+            "ftps": config.ftps.enabled,
+            "smtp": config.smtp.enabled,
+            "console": config.console.enabled,
+        }[name]
 
     async def _unless_stopped(self, doors: asyncio.Future[list[None]]) -> bool:
         """Wait for the doors; False when somebody says stop before."""

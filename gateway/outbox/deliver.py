@@ -22,7 +22,7 @@ from gateway.domain.retry import Patience, pause_after
 from gateway.outbox.mail import Letterhead, Relay, compose, connected, send
 from gateway.outbox.templates import Templates
 from gateway.outbox.webhook import NotDelivered, Poster, Receiver
-from gateway.store import Store, bans, contacts, one_by_one, outbox
+from gateway.store import Store, bans, contacts, one_by_one, outbox, reveals
 
 log = logs.get(__name__)
 
@@ -32,6 +32,7 @@ _settle = one_by_one(outbox.settle)
 _orphaned = one_by_one(outbox.orphaned)
 _retire = one_by_one(outbox.retire)
 _forget = one_by_one(bans.forget)
+_forget_links = one_by_one(reveals.forget)
 
 KEEP_DELIVERED = timedelta(days=100)
 """How long a delivery is kept after it arrived: longer than a quarter, for it is the proof that a contact was told."""
@@ -183,6 +184,7 @@ async def housework(store: Store, clock: Clock) -> bool:
     now = clock.now()
     await store.write(_retire, now - KEEP_DELIVERED)
     await store.write(_forget, now - KEEP_STRIKES)
+    await store.write(_forget_links, now - KEEP_DELIVERED)
     return False
 
 

@@ -1,0 +1,92 @@
+"""Account information, one-time links and the sealing key, as an administrator types them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from .conftest import Shell
+
+
+@pytest.fixture
+def sealed(shell: Shell) -> Shell:
+    """A gateway that keeps passwords sealed, with an account, its Designated Contact and a reader."""
+    text = shell.config.read_text()
+    shell.config.write_text(
+        text + '[rotation]\nsealed_passwords = true\nsealing_key = "sealing.key"\n[console]\nenabled = true\n'
+        'url = "https://files.example.com:8443/"\n'
+    )
+    shell("key", "rotate")
+    shell("account", "add", "--sold-to", "Acme", "--end-user", "Globex", "--login", "acme")
+    for name, access in (("ann", "read-write"), ("rob", "read-only")):
+        shell("contact", "add", f"{name}@example.com", "--name", name)
+        shell("contact", "grant", f"{name}@example.com", "acme", "--access", access)
+    shell("contact", "add", "eve@example.com", "--name", "Eve")
+    return shell
+
+
+def test_a_designated_contact_sees_the_password_and_the_look_is_audited(sealed: Shell) -> None:
+    password = sealed.json("account", "reset", "acme")["password"]
+    shown = sealed.json("account", "show", "acme", "--as", "Ann@Example.com")
+    assert (shown["login"], shown["password"], shown["contact"]) == ("acme", password, "ann@example.com")
+    assert password not in json.dumps(sealed.json("account", "show", "acme"))
+
+
+@pytest.mark.parametrize("who", ["rob@example.com", "eve@example.com", "nobody@example.com"])
+def test_nobody_else_sees_anything(sealed: Shell, who: str) -> None:
+    for command in (["account", "show", "acme"], ["account", "link", "acme"]):
+        said = sealed(*command, "--as", who, code=1)
+        assert said.out == ""
+        assert who in said.err
+
+
+def test_a_disabled_account_and_an_ended_agreement_show_nothing(sealed: Shell) -> None:
+    sealed("account", "disable", "acme")
+    assert "is disabled" in sealed("account", "show", "acme", "--as", "ann@example.com", code=1).err
+    sealed("account", "enable", "acme")
+    sealed("account", "change", "acme", "--agreement-ends", "2020-01-01")
+    assert "ended on 2020-01-01" in sealed("account", "show", "acme", "--as", "ann@example.com", code=1).err
+
+
+def test_without_sealing_the_login_is_shown_and_no_password(acme: Shell) -> None:
+    said = acme("account", "show", "acme", "--as", "ann@example.com", "--json")
+    assert said.json["password"] is None
+    assert "account reset" in said.err
+
+
+def test_a_link_is_printed_with_a_token_that_nothing_else_shows(sealed: Shell) -> None:
+    made = sealed.json("account", "link", "acme", "--as", "ann@example.com", "--hours", "2")
+    assert made["link"].startswith("https://files.example.com:8443/reveal/")
+    token = made["link"].rpartition("/")[2]
+    assert len(token) == 43
+    for file in (sealed.home / "state").glob("gateway.db*"):
+        assert token.encode() not in file.read_bytes()
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "1000"])
+def test_a_link_that_is_valid_for_ever_or_never_is_refused(sealed: Shell, hours: str) -> None:
+    assert (
+        "between one minute and 30 days"
+        in sealed("account", "link", "acme", "--as", "ann@example.com", "--hours", hours, code=1).err
+    )
+
+
+def test_without_the_page_no_link_is_made(acme: Shell) -> None:
+    assert "[console] enabled" in acme("account", "link", "acme", "--as", "ann@example.com", code=1).err
+
+
+def test_after_rotating_the_key_every_password_still_opens_under_the_new_one(sealed: Shell) -> None:
+    password = sealed.json("account", "reset", "acme")["password"]
+    before = (sealed.home / "sealing.key").read_text()
+    made = sealed.json("key", "rotate")
+    assert made["passwords"] == 1
+    assert made["key"] not in before
+    assert sealed.json("account", "show", "acme", "--as", "ann@example.com")["password"] == password
+    assert sealed.json("key", "rotate")["passwords"] == 1
+    assert sealed.json("account", "show", "acme", "--as", "ann@example.com")["password"] == password
+    assert (sealed.home / "sealing.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_without_a_configured_key_there_is_nothing_to_rotate(acme: Shell) -> None:
+    assert "[rotation] sealing_key" in acme("key", "rotate", code=1).err

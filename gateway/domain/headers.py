@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 
 MAX_FIELD_LINES = 5_000
 """Header lines that are split; a mail to a thousand people has fewer."""
@@ -56,9 +55,10 @@ class Headers:
         return None
 
 
+_NONE: frozenset[HeaderDefect] = frozenset()
 _SPACES = (b" ", b"\t")
 _FIELD_NAME = re.compile(rb"[!-9;-~]+")  # RFC 5322 section 2.2: printable, no colon
-_FIELD = re.compile(rb"^([!-9;-~]+):([^\n]*(?:\n[ \t][^\n]*)*)", re.MULTILINE)
+_FIELD_LINE = re.compile(rb"^([!-9;-~]+):([^\n]*)", re.MULTILINE)
 _NO_LETTER = re.compile(rb"[^A-Za-z]+")
 
 
@@ -72,9 +72,10 @@ def split(message: bytes) -> Headers:
         and section.count(b"\n") < MAX_FIELD_LINES
         and section.count(b"\r") == section.count(b"\r\n")
     ):
-        found = _FIELD.findall(section)
-        if sum(len(name) + len(value) + 2 for name, value in found) == len(section) + 1:
-            return Headers(tuple([(_name(name), _unfold(value)) for name, value in found]), frozenset(), body_at)
+        unfolded = section.replace(b"\r\n", b"\n").replace(b"\n ", b" ").replace(b"\n\t", b"\t")
+        found = _FIELD_LINE.findall(unfolded)
+        if len(found) == unfolded.count(b"\n") + 1:  # every line is a field
+            return Headers(tuple([(_names[name], value.strip(b" \t")) for name, value in found]), _NONE, body_at)
     return _split_irregular(section, body_at)
 
 
@@ -89,15 +90,17 @@ def _section(message: bytes) -> tuple[bytes, int]:
     return message.removesuffix(b"\n").removesuffix(b"\r"), len(message)
 
 
-@lru_cache(maxsize=1024)
-def _name(name: bytes) -> str:
-    return name.decode("ascii").lower()
+class _Names(dict[bytes, str]):
+    """Field names in lower case by their spelling; the few that mail uses are worth remembering."""
+
+    def __missing__(self, name: bytes) -> str:
+        if len(self) > 2_000:
+            self.clear()
+        self[name] = name.decode("ascii").lower()
+        return self[name]
 
 
-def _unfold(value: bytes) -> bytes:
-    if b"\n" in value:
-        value = value.replace(b"\r\n", b"").replace(b"\n", b"")
-    return value.strip(b" \t\r")
+_names = _Names()
 
 
 def _split_irregular(section: bytes, body_at: int) -> Headers:
@@ -124,12 +127,12 @@ def _split_irregular(section: bytes, body_at: int) -> Headers:
         open_field = None
         if (defect := _defect_of(line, name, colon)) is not None:
             defects.add(defect)
-            misspelt.add(_name(_NO_LETTER.sub(b"", name)))
+            misspelt.add(_NO_LETTER.sub(b"", name).decode("ascii").lower())
         if defect in (None, HeaderDefect.SPACE_BEFORE_COLON):
             open_field = [value]
-            fields.append((_name(name.rstrip(b" \t")), open_field))
+            fields.append((_names[name.rstrip(b" \t")], open_field))
     return Headers(
-        tuple((name, _unfold(b"".join(value))) for name, value in fields),
+        tuple((name, b"".join(value).strip(b" \t")) for name, value in fields),
         frozenset(defects),
         body_at,
         frozenset(misspelt),

@@ -18,14 +18,14 @@ LONGEST = 64 * 1024
 
 _CHARSETS = frozenset({"us-ascii", "ascii", "utf-8", "utf8"})
 _ENCODINGS = frozenset({"", "7bit", "8bit", "binary"})
-_NOT_SIMPLE = re.compile(rb"[\x00\x1b]|^begin(?:-base64)? [0-7]{3,4} |^-----BEGIN PGP ", re.MULTILINE)
+_NOT_SIMPLE = (b"\0", b"\x1b", b"\nbegin ", b"\nbegin-base64 ", b"-----BEGIN PGP ")
 _LINE_END = re.compile("\r\n?|\x0c|\x85|\u2028|\u2029")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def plain_text(headers: Headers, body: bytes) -> str | None:
     """The text of a simple mail, or None where it is not simple."""
-    if len(body) > LONGEST or _NOT_SIMPLE.search(body):
+    if len(body) > LONGEST or body.startswith(b"begin") or any(sign in body for sign in _NOT_SIMPLE):
         return None
     part = content_type(headers.first("content-type"))
     if part.value != "text/plain" or "name" in part.parameters or headers.first("content-disposition"):
@@ -48,6 +48,6 @@ def readable(text: str) -> str:
     """Text as it is kept for people: line ends are LF, control characters (also a terminal's) are U+FFFD."""
     if "\r" in text:
         text = text.replace("\r\n", "\n")
-    if text.isprintable():
+    if text.replace("\n", " ").replace("\t", " ").isprintable():
         return text
     return _CONTROL.sub("\ufffd", _LINE_END.sub("\n", text))

@@ -146,6 +146,8 @@ class SubjectGrammar:
 def _start(text: str) -> int:
     """Where the subject proper begins: behind prefixes, tags and an opening bracket or quote."""
     position = 0
+    if _PHRASE.match(text):
+        return position
     while step := _STEP.match(text, position):
         position = step.end()
     opening = _OPENING.match(text, position)

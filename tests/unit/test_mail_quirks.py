@@ -25,7 +25,7 @@ def looked(raw: bytes, directory: Path) -> dict[str, Any]:
     return look(raw, str(directory))
 
 
-def test_mail_parser_leaves_iso_2022_jp_undecoded(tmp_path: Path) -> None:
+def test_pitfall_8_mail_parser_leaves_iso_2022_jp_undecoded(tmp_path: Path) -> None:
     raw = HEAD + mime("text/plain; charset=iso-2022-jp", JA_7.encode("iso-2022-jp"))
     parsed = mailparser.parse_from_bytes(raw)
     assert "\x1b$B" in parsed.text_plain[0]
@@ -60,7 +60,7 @@ def test_narrow_charsets_lose_characters(label: str, superset: str, text: str) -
     assert words.read(content, "plain", label).text == text
 
 
-def test_mail_parser_reads_attached_messages_as_body(tmp_path: Path) -> None:
+def test_pitfall_9_mail_parser_reads_attached_messages_as_body(tmp_path: Path) -> None:
     attached = mime("message/rfc822", b"From: eve@example.net\r\n\r\nNot my words\r\n")
     raw = HEAD + multipart("multipart/mixed", "x", mime("text/plain", b"My words\r\n"), attached)
     assert any("Not my words" in text for text in mailparser.parse_from_bytes(raw).text_plain)
@@ -69,7 +69,7 @@ def test_mail_parser_reads_attached_messages_as_body(tmp_path: Path) -> None:
     assert [each["kind"] for each in answer["attachments"]] == ["message"]
 
 
-def test_mail_parser_loses_unnamed_parts(tmp_path: Path) -> None:
+def test_pitfall_9_mail_parser_loses_unnamed_parts(tmp_path: Path) -> None:
     parts = [
         mime(kind, b64(data), "Content-Transfer-Encoding: base64")
         for kind, data in (("image/png", PNG), ("application/pdf", PDF))

@@ -26,17 +26,19 @@ from gateway.access import Admitted, Peer
 from gateway.domain import names
 from gateway.domain.evidence import Ending
 from gateway.domain.ids import new_id
-from gateway.domain.records import Account
+from gateway.domain.records import Account, Version
 from gateway.domain.replies import Refusal, Reply, ftp
 from gateway.ftps import commands
+from gateway.ftps.bridge import Closed
 from gateway.ftps.channel import Channel, Watch, cancel, keep_alive
 from gateway.ftps.jobs import Bounds
 from gateway.ftps.limits import Throttle
 from gateway.ftps.lines import Lines
 from gateway.ftps.passive import Passive
 from gateway.ftps.tls import Flow, HandshakeFailed, Realm, TlsStream
-from gateway.ftps.tree import Tree
+from gateway.ftps.tree import Tree, used_by
 from gateway.log import get
+from gateway.store import accounts
 
 if TYPE_CHECKING:
     from gateway.ftps.server import Shared
@@ -49,6 +51,8 @@ SECRET = frozenset(("PASS", "ACCT"))
 """Verbs whose argument is not logged."""
 FAREWELL = 10.0
 """Seconds for a last reply to be taken."""
+IMPATIENT = 0.2
+"""Seconds between two looks whether the transfer that may still finish has to end after all."""
 QUEUE = 64
 """Command lines that may wait behind a transfer."""
 MISTAKES = 10
@@ -99,7 +103,7 @@ class Session(Channel):
         self.account: Account | None = None
         self.admitted: Admitted | None = None
         self.tree: Tree | None = None
-        self.throttle: Throttle | None = None
+        self.throttles: tuple[Throttle, ...] = ()
         self.client: str | None = None
         self.buffer_size_said = False
         self.protected = False
@@ -180,13 +184,17 @@ class Session(Channel):
         tls = None if self.stream is None else self.stream.version
         admitted: Admitted = shared.bridge.run(shared.log_in(login, password, Peer(self.address, self.client, tls)))
         account = admitted.account
-        if not shared.sessions_of.admit(account.id, shared.settings.sessions_per_account):
+        most = account.limits.get("sessions_per_account", shared.settings.sessions_per_account)
+        if not shared.sessions_of.admit(account.id, most):
             raise Refusal(ftp.TOO_MANY_OF_ACCOUNT)
         self.tree = Tree(
             account, shared.store, shared.spool, shared.bridge, shared.clock, shared.settings.number_pattern
         )
-        self.throttle = shared.throttles.of(account.id, shared.settings.bandwidth_per_account)
         self.account, self.admitted = account, admitted
+        self.throttles = (
+            *shared.throttles.of(account.id, self.limit("bandwidth_per_account")),
+            *(Throttle(rate) for rate in [self.limit("bandwidth_per_session")] if rate is not None),
+        )
         log.info("logged in", account=account.login, address=self.address, client=self.client, tls=tls)
         self.reply(admitted.reply)
 
@@ -196,13 +204,47 @@ class Session(Channel):
         assert self.tree is not None
         return self.tree
 
-    def bounds(self, announced: int) -> Bounds:
-        """How large the next upload may become. Raises Refusal where *announced* bytes are too many already."""
-        return Bounds()
+    def limit(self, name: str) -> int | None:
+        """A limit of the account's own, else everybody's; None or 0: there is none."""
+        assert self.account is not None
+        everybodys: int | None = getattr(self.shared.settings, name)
+        return self.account.limits.get(name, everybodys) or None
+
+    def bounds(self, announced: int, there: Version | None = None, *, partials: bool = True) -> Bounds:
+        """How large the next upload may become. Raises Refusal where *announced* bytes are too many already.
+
+        *there* is the partial that it goes on with, which is counted already; *partials* false leaves all of them out,
+        for who does not know yet which one that is.
+        """
+        assert self.account is not None
+        shared = self.shared
+        room = shared.spool.free() - shared.settings.free_disk_reserve
+        if room <= announced - (0 if there is None else there.size):
+            raise Refusal(ftp.DISK_FULL, f"{room} bytes of the disk are free above the reserve")
+        largest, quota, left = self.limit("largest_file"), self.limit("quota"), None
+        if quota is not None:
+            used = shared.bridge.run(used_by(shared.store, self.account.id, partials=partials))
+            left = max(0, quota - used + (0 if there is None else there.size))
+        if largest is not None and announced > largest:
+            raise Refusal(ftp.too_large(largest))
+        if left is not None and (announced > left or left == 0):
+            raise Refusal(ftp.over_quota(left))
+        return Bounds(largest, left)
 
     def note_failure(self, reason: str) -> None:
         """Let support see why a transfer of this account did not come to be."""
-        log.info("transfer failed", account=self.account and self.account.login, address=self.address, reason=reason)
+        if self.account is None:
+            return
+        log.info("transfer failed", account=self.account.login, address=self.address, reason=reason)
+        shared = self.shared
+        seen = {
+            "last_failure_at": shared.clock.now(),
+            "last_failure_from": self.address,
+            "last_failure": reason,
+            "client": self.client,
+        }
+        with suppress(Closed):
+            shared.bridge.submit(shared.store.write(accounts.note_activity, (self.account.id, seen)))
 
     # -- out ---------------------------------------------------------------------------------------------------------
 
@@ -293,12 +335,15 @@ class Session(Channel):
 
     def _peer_ended(self) -> None:
         """Nothing more will be read: the peer is gone, or another thread asked for the session's end."""
-        if self._ending is None:
+        if self._ending is None or (self._goodbye and not self._deaf):
             self.close()
+            return
+        if self.closed or self._goodbye:
             return
         self._deaf = True
         if self._patient and self.job is not None:
             self.watch(Watch.NOTHING)  # ``moved`` says the rest
+            self.later(IMPATIENT, self._peer_ended)
             return
         self._say_ending()
 
@@ -309,7 +354,9 @@ class Session(Channel):
         self.finish(self._ending)
 
     def gone(self) -> None:
-        self._peer_ended()
+        self._deaf = False  # an error is the peer's, and not what another thread asked for
+        self._ending = None
+        self.close()
 
     def _shake_hands(self) -> bool:
         assert self.stream is not None
@@ -422,7 +469,7 @@ class Session(Channel):
 
     def move(self, job: Job) -> None:
         """Start *job* as soon as its data connection is there; its 150 has been said."""
-        self.job = job
+        self.job = job  # ``may_move`` counted it
         cancel(self._idle)
         if self.data is not None:
             stream, self.data = self.data, None
@@ -432,8 +479,20 @@ class Session(Channel):
             self.waiting = True
             self.passive.expect()
 
+    def may_move(self) -> None:
+        """Count one more transfer of the account. Raises Refusal where it has enough."""
+        assert self.account is not None
+        if not self.shared.transfers_of.admit(self.account.id, self.limit("transfers_per_account") or 0):
+            raise Refusal(ftp.TOO_MANY_TRANSFERS)
+
+    def not_moved(self) -> None:
+        """The transfer that ``may_move`` counted did not come to be."""
+        assert self.account is not None
+        self.shared.transfers_of.let_go(self.account.id)
+
     def moved(self) -> None:
         """The job is over and has said its last reply: go on."""
+        self.not_moved()
         self.job = None
         self.waiting = False
         if self._ending is not None and self._deaf:

@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 log = get(__name__)
 
 
+LOOK_AT_DISK = 64 << 20
+"""Bytes of an upload between two looks at the room that is left on the disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """How far an upload may grow, in bytes; None: as far as the disk has room."""
@@ -75,6 +79,7 @@ class UploadJob(_Job):
         self.offset = offset
         self.announced = announced
         self.bounds = bounds
+        self._looked_at_disk = upload.size
         self.found: Finding | None = None
         """What a look inside found, if the proof needed one."""
 
@@ -82,7 +87,7 @@ class UploadJob(_Job):
         session, settings = self.session, self.session.shared.settings
         log.info("data connection", address=session.address, tls=stream.version, resumed=stream.resumed)
         self.transfer = receiving = Receiving(
-            session.loop, stream, self._take, self._ended, settings.stall_timeout, session.throttle
+            session.loop, stream, self._take, self._ended, settings.stall_timeout, session.throttles
         )
         receiving.start()
 
@@ -105,6 +110,11 @@ class UploadJob(_Job):
             raise Refusal(ftp.too_large(self.bounds.largest))
         if self.bounds.quota_left is not None and size > self.bounds.quota_left:
             raise Refusal(ftp.over_quota(self.bounds.quota_left))
+        if size - self._looked_at_disk >= LOOK_AT_DISK:
+            self._looked_at_disk = size
+            shared = self.session.shared
+            if shared.spool.free() < shared.settings.free_disk_reserve:
+                raise Refusal(ftp.DISK_FULL, "the disk's reserve is reached")
         self.upload.write(block)
 
     def _ended(self, ending: Ending, error: Exception | None) -> None:
@@ -191,7 +201,7 @@ class SendJob(_Job):
     def start(self, stream: TlsStream) -> None:
         session = self.session
         self.transfer = sending = Sending(
-            session.loop, stream, self.source, self._ended, session.shared.settings.stall_timeout, session.throttle
+            session.loop, stream, self.source, self._ended, session.shared.settings.stall_timeout, session.throttles
         )
         sending.start()
 

@@ -63,13 +63,13 @@ class Throttles:
         self._lock = threading.Lock()
         self._throttles: dict[str, Throttle] = {}
 
-    def of(self, account: str, rate: int | None) -> Throttle | None:
-        """The account's throttle at *rate* bytes a second; None where it has no limit."""
+    def of(self, account: str, rate: int | None) -> tuple[Throttle, ...]:
+        """The account's throttle at *rate* bytes a second; none where it has no limit."""
         if not rate:
-            return None
+            return ()
         with self._lock:
             throttle = self._throttles.get(account)
             if throttle is None:
                 throttle = self._throttles[account] = Throttle(rate)
             throttle.rate = rate
-            return throttle
+            return (throttle,)

@@ -187,7 +187,8 @@ class Passive(Channel):
         else:
             first, last = self.ports.ports[0], self.ports.ports[-1]
             self._fail(
-                ftp.never_connected(first, last), f"control connection fine, data port {self.lease.port} never reached"
+                ftp.never_connected(first, last),
+                f"control connection fine, data port never reached: ask for TCP {first}-{last}",
             )
 
     def _fail(self, reply: Reply, reason: str) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import queue
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
@@ -29,6 +29,8 @@ from gateway.ftps.tls import Flow, TlsStream
 
 BUDGET = 4 << 20
 """Bytes a session pumps before it looks at its control connection."""
+SIP = 1 << 16
+"""The same, at the least, where the bandwidth is limited."""
 PUMPS = 2
 FREE_START = 1 << 20
 """Bytes of a file that need no turn: small files would only wait."""
@@ -72,7 +74,7 @@ class Transfer(Channel):
         stream: TlsStream,
         ended: Callable[[Ending, Exception | None], None],
         stall_timeout: float,
-        throttle: Throttle | None,
+        throttles: Sequence[Throttle],
     ) -> None:
         super().__init__(loop, stream.sock)
         self.stream = stream
@@ -80,7 +82,8 @@ class Transfer(Channel):
         self.started = time.monotonic()
         self._ended = ended
         self._stall_timeout = stall_timeout
-        self._throttle = throttle
+        self._throttles = throttles
+        self._budget = int(min([BUDGET, *(max(SIP, throttle.rate / 8) for throttle in throttles)]))
         self._pause: Any = None
         self._seen = 0
         self._since = self.started
@@ -104,7 +107,7 @@ class Transfer(Channel):
 
     def pause(self, moved: int, then: Watch) -> bool:
         """Stop for as long as the account's bandwidth asks; True when that is not at once over."""
-        delay = 0.0 if self._throttle is None else self._throttle.take(moved)
+        delay = max((throttle.take(moved) for throttle in self._throttles), default=0.0)
         if delay <= 0:
             return False
         self.watch(Watch.NOTHING)
@@ -145,9 +148,9 @@ class Receiving(Transfer):
         sink: Callable[[memoryview], None],
         ended: Callable[[Ending, Exception | None], None],
         stall_timeout: float,
-        throttle: Throttle | None = None,
+        throttles: Sequence[Throttle] = (),
     ) -> None:
-        super().__init__(loop, stream, ended, stall_timeout, throttle)
+        super().__init__(loop, stream, ended, stall_timeout, throttles)
         self._sink = sink
 
     def start(self) -> None:
@@ -197,7 +200,7 @@ class Receiving(Transfer):
 
     def _pour(self) -> Flow | None:
         try:
-            return self.stream.pour(self._take, BUDGET)
+            return self.stream.pour(self._take, self._budget)
         except Exception as error:  # the sink's: the disk, the quota, a session that took over
             self.end(Ending.FAILED, error)
             return None
@@ -217,9 +220,9 @@ class Sending(Transfer):
         source: Callable[[], bytes],
         ended: Callable[[Ending, Exception | None], None],
         stall_timeout: float,
-        throttle: Throttle | None = None,
+        throttles: Sequence[Throttle] = (),
     ) -> None:
-        super().__init__(loop, stream, ended, stall_timeout, throttle)
+        super().__init__(loop, stream, ended, stall_timeout, throttles)
         self._source = source
         self._rest = memoryview(b"")
         self._exhausted = False
@@ -247,7 +250,7 @@ class Sending(Transfer):
         self.end(Ending.RESET)
 
     def _send(self) -> None:
-        budget = BUDGET
+        budget = self._budget
         while budget > 0:
             if not self._rest and not self._exhausted:
                 self._rest = memoryview(self._source())

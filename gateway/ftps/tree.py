@@ -57,6 +57,12 @@ class Node:
         return self.version is None
 
 
+async def used_by(store: Store, account_id: str, *, partials: bool) -> int:
+    """Bytes that count to an account's quota, *partials* or not."""
+    async with store.reading() as connection:
+        return await files.used(connection, account_id, partials=partials)
+
+
 class Tree:
     """One logged-in session's view of its account."""
 

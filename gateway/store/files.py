@@ -195,13 +195,14 @@ async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str |
     return len(mine)
 
 
-async def used(connection: AsyncConnection, account_id: str) -> int:
+async def used(connection: AsyncConnection, account_id: str, *, partials: bool = True) -> int:
     """Bytes that count to an account's quota: every version whose bytes are still kept."""
-    found = await connection.execute(
-        select(func.coalesce(func.sum(versions.c.size), 0)).where(
-            versions.c.account_id == account_id, versions.c.purged_at.is_(None)
-        )
+    query = select(func.coalesce(func.sum(versions.c.size), 0)).where(
+        versions.c.account_id == account_id, versions.c.purged_at.is_(None)
     )
+    if not partials:
+        query = query.where(versions.c.state.not_in(["receiving", "partial"]))
+    found = await connection.execute(query)
     return int(found.scalar() or 0)
 
 

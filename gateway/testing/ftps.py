@@ -159,6 +159,15 @@ class Door:
 
         return self.ask(listing)
 
+    def activity(self, customer: Customer) -> dict[str, Any]:
+        """What is noted of the account's clients."""
+
+        async def noted(store: Store) -> dict[str, Any]:
+            async with store.reading() as connection:
+                return await accounts.activity(connection, customer.account.id)
+
+        return self.ask(noted)
+
     def content(self, version: Version) -> bytes:
         """The bytes of a version, complete or partial."""
         spool = self.folder / "state"

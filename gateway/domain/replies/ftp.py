@@ -223,6 +223,7 @@ def rest_beyond(offset: int, size: int) -> Reply:
     return _reply(554, f"There are {size} bytes, so the transfer can't start at byte {offset}.")
 
 
+TOO_MANY_TRANSFERS = _reply(450, "Too many transfers at once for this login; try again when one has ended.")
 COMPLETE_ALREADY = _reply(
     553, "This file is complete, so nothing can be added; send it whole to make a new version (STOR without REST)."
 )

@@ -73,6 +73,7 @@ def mlsd(session: Session, argument: bytes) -> None:
 
 def _send(session: Session, lines: Iterable[bytes]) -> None:
     data_connection(session)
+    session.may_move()
     blocks = listing.as_blocks(lines)
     session.reply(ftp.LISTING)
     session.move(SendJob(session, lambda: next(blocks, b""), lambda: None, ftp.LISTED))

@@ -15,7 +15,7 @@ from gateway.ftps.jobs import SendJob, UploadJob
 from gateway.ftps.passive import Passive, moment_for
 from gateway.ftps.ports import Lease
 from gateway.ftps.tls import CHUNK
-from gateway.intake import Source
+from gateway.intake import Source, Upload
 from gateway.spool import Fenced
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def allo(session: Session, argument: bytes) -> None:
     size = _number(argument.strip().partition(b" ")[0])
     if size is None:
         raise Refusal(ftp.BAD_ARGUMENT)
-    session.bounds(size)
+    session.bounds(size, partials=False)  # it may go on with one of them
     session.said.announced = size
     session.reply(ftp.ALLOCATED)
 
@@ -138,7 +138,7 @@ def _receive(session: Session, argument: bytes, *, append: bool) -> None:
     path = session.files.place(session.said.folder, argument)
     there = session.files.for_upload(path)
     offset = _offset(session, there, restart, append=append)
-    bounds = session.bounds(announced or 0)
+    bounds = session.bounds(announced or 0, there if offset is not None else None)
     assert session.account is not None
     source = Source(
         session.account.id,
@@ -149,21 +149,30 @@ def _receive(session: Session, argument: bytes, *, append: bool) -> None:
         client=session.client,
         tls=None if session.stream is None else session.stream.version,
     )
-    intake, hashing = session.shared.intake, session.shared.settings.hash_uploads
-    if offset is None:
-        upload = intake.begin(source, hashing=hashing)
-    else:
-        assert there is not None
-        try:
-            upload = intake.resume(there, source, offset, hashing=hashing)
-        except LookupError:
-            raise Refusal(ftp.COMPLETE_ALREADY) from None
-        except ValueError:
-            raise Refusal(ftp.rest_beyond(offset, session.files.size(there))) from None
-        except Fenced:
-            raise Refusal(ftp.STILL_OPEN) from None
+    session.may_move()
+    try:
+        upload = _upload(session, there, source, offset)
+    except BaseException:
+        session.not_moved()
+        raise
     session.reply(ftp.ready_to_receive(names.as_text(path), offset or 0))
     session.move(UploadJob(session, upload, path, offset or 0, announced, bounds))
+
+
+def _upload(session: Session, there: Version | None, source: Source, offset: int | None) -> Upload:
+    """A new upload, or the partial that is *there* from *offset* on."""
+    intake, hashing = session.shared.intake, session.shared.settings.hash_uploads
+    if offset is None:
+        return intake.begin(source, hashing=hashing)
+    assert there is not None
+    try:
+        return intake.resume(there, source, offset, hashing=hashing)
+    except LookupError:
+        raise Refusal(ftp.COMPLETE_ALREADY) from None
+    except ValueError:
+        raise Refusal(ftp.rest_beyond(offset, session.files.size(there))) from None
+    except Fenced:
+        raise Refusal(ftp.STILL_OPEN) from None
 
 
 def _offset(session: Session, there: Version | None, restart: int, *, append: bool) -> int | None:
@@ -195,7 +204,12 @@ def retr(session: Session, argument: bytes) -> None:
     size = session.files.size(version)
     if restart > size:
         raise Refusal(ftp.rest_beyond(restart, size))
-    file = session.files.open(version)
+    session.may_move()
+    try:
+        file = session.files.open(version)
+    except BaseException:
+        session.not_moved()
+        raise
     file.seek(restart)
     session.reply(ftp.ready_to_send(names.as_text(path), size - restart))
     session.move(SendJob(session, lambda: file.read(CHUNK), file.close, ftp.SENT))

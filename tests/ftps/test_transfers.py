@@ -1,0 +1,277 @@
+"""Uploads that stop, go on, are taken over, stall, are aborted; and the limits, each with its reply."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+
+import pytest
+
+from gateway.domain.records import VersionState
+from gateway.testing.ftps import Customer, Door, hang_up
+from gateway.testing.waiting import until
+
+from .conftest import MakeDoor
+
+BYTES = os.urandom(2_000_000)
+SHA256 = hashlib.sha256(BYTES).hexdigest()
+
+
+def states(door: Door) -> dict[str, VersionState]:
+    return {version.path: version.state for version in door.versions()}
+
+
+def test_a_partial_is_resumed_after_a_restart_of_the_gateway(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        told = talk.cut("logs.bin", BYTES[:1_500_000])
+    kept = re.search(r"REST (\d+)", told)
+    assert kept is not None, told
+    door.stop()
+    door.start()
+    with door.talk(acme) as talk:
+        assert talk.command("SIZE logs.bin") == f"213 {kept[1]}"
+        talk.talk(f"C: REST {kept[1]}\nS: 350 *")
+        told = talk.put("logs.bin", BYTES[int(kept[1]) :])
+        assert SHA256 in told
+    assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+def test_a_stop_lets_a_transfer_finish_and_then_says_goodbye(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk, door.talk(acme) as idle:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES[:1_000_000])
+        door.loop.call_soon_threadsafe(door.doorway.stop, 30.0)
+        idle.talk("S: 421 *")
+        data.sendall(BYTES[1_000_000:])
+        data.unwrap().close()
+        assert SHA256 in "\n".join(talk.reply())
+        talk.talk("S: 421 *")
+        assert talk.is_closed()
+    door.stop()
+    assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+def test_a_stop_keeps_what_is_not_finished_in_time_as_a_partial(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES[:1_200_000])
+        until(lambda: "1200000 bytes" in talk.command("STAT"), "it has arrived")
+        door.stop(within=0.1)
+        told = talk.reply()[-1]
+        assert told.startswith("426 "), told
+        assert "REST 1200000" in told
+        talk.talk("S: 421 *")
+        data.close()
+    assert states(door) == {"/logs.bin": VersionState.PARTIAL}
+
+
+def test_abort_ends_a_transfer_at_any_time(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES[:100_000])
+        until(lambda: "100000 bytes" in talk.command("STAT"), "it has arrived")
+        talk.send_raw(b"\xff\xf4\xff\xf2ABOR\r\n")
+        talk.talk("S: 426 *100000 bytes are kept*\nS: 226 *\nC: NOOP\nS: 200 *")
+        data.close()
+        talk.port()
+        talk.talk("C: STOR other.bin\nS: 150 *\nC: ABOR\nS: 426 *\nS: 226 *")
+        talk.talk("C: ABOR\nS: 225 *")
+        talk.put("logs.bin", BYTES[100_000:], verb="APPE")
+        data = talk.begin("RETR logs.bin")
+        talk.talk("C: ABOR")
+        while talk.line()[:3] != "226":
+            pass
+        data.close()
+    assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+def test_a_stalled_upload_ends_as_a_partial(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"stall_timeout": "0.3 s"})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES[:50_000])
+        told = talk.reply()[-1]
+        assert told.startswith("426 Nothing came any more. 50000 bytes are kept"), told
+        data.close()
+
+
+def test_who_resumes_takes_the_upload_from_the_session_that_held_it(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as old, door.talk(acme) as new:
+        lingering = old.begin("STOR logs.bin")
+        lingering.sendall(BYTES[:1_500_000])
+        size = until(lambda: re.search(r"^213 (1\d{6})", new.command("SIZE logs.bin")), "it is listed")
+        new.talk(f"C: REST {size[1]}\nS: 350 *")
+        data = new.begin("STOR logs.bin")
+        try:
+            lingering.sendall(os.urandom(500_000))
+            lingering.unwrap()
+        except OSError:
+            pass
+        lingering.close()
+        assert old.reply()[-1].startswith("426 Another session")
+        data.sendall(BYTES[int(size[1]) :])
+        data.unwrap().close()
+        assert SHA256 in "\n".join(new.reply())
+    (version,) = door.versions(acme)
+    assert door.content(version) == BYTES
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+def test_a_lost_control_connection_leaves_a_partial_with_all_that_came(door: Door, acme: Customer, how: str) -> None:
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES)
+        until(lambda: f"{len(BYTES)} bytes" in talk.command("STAT"), "it has arrived")
+        hang_up(talk.socket, how)
+        version = until(lambda: door.versions(acme), "it is recorded")[0]
+        until(lambda: door.versions(acme)[0].state is VersionState.PARTIAL, "it is a partial")
+        data.close()
+    assert door.content(version) == BYTES
+
+
+def test_allo_is_evidence(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        talk.talk("C: ALLO 1000\nS: 200 *")
+        assert talk.cut("whole.bin", b"x" * 1000).startswith("226-")
+        talk.talk("C: ALLO 1000\nS: 200 *")
+        assert talk.put("short.bin", b"x" * 900).startswith("426 Less came than was announced. 900 bytes are kept")
+        assert talk.put("next.bin", b"x" * 900).startswith("226-"), "what was announced holds for one upload"
+        talk.talk("C: ALLO x\nS: 501 *")
+
+
+def test_two_passive_commands_leave_one_port(make_door: MakeDoor) -> None:
+    door = make_door(ports=1)
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        assert talk.port() == talk.port() == door.low
+        assert talk.command("PASV").startswith("227 Entering Passive Mode (127,0,0,1,")
+        assert talk.put("logs.bin", BYTES).startswith("226-")
+
+
+def test_nobody_reached_the_data_port_and_support_can_see_why(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"data_timeout": "0.3 s"})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.port()
+        talk.talk("C: STOR logs.bin\nS: 150 *\nS: 425 No data connection came: your firewall*")
+        talk.talk("C: NOOP\nS: 200 *")
+    seen = until(lambda: door.activity(acme).get("last_failure"), "the failure is noted")
+    assert "control connection fine, data port never reached" in seen
+    assert states(door) == {}
+
+
+def test_ipv6(make_door: MakeDoor) -> None:
+    door = make_door(family=socket.AF_INET6)
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.talk("C: PASV\nS: 425 *\nC: EPSV 1\nS: 522 *(2)\nC: EPSV 2\nS: 229 *")
+        assert talk.put("logs.bin", BYTES).startswith("226-")
+        talk.talk("C: EPSV ALL\nS: 200 *\nC: PASV\nS: 501 *")
+        assert talk.put("logs2.bin", BYTES).startswith("226-")
+
+
+def test_masquerade_address(make_door: MakeDoor) -> None:
+    for name, written in (("192.0.2.7", "192,0,2,7"), ("localhost", "127,0,0,1")):
+        door = make_door(ftps={"masquerade_address": name})
+        acme = door.customer()
+        with door.talk(acme) as talk:
+            assert f"({written}," in talk.command("PASV")
+
+
+def test_more_uploads_at_once_than_there_are_ports(make_door: MakeDoor) -> None:
+    door = make_door(ports=2)
+    acme = door.customer()
+    talks = [door.talk(acme) for _ in range(6)]
+    streams = [talk.begin(f"STOR {number}.bin") for number, talk in enumerate(talks)]
+    for stream in streams:
+        stream.sendall(BYTES)
+    for stream, talk in zip(streams, talks, strict=True):
+        stream.unwrap().close()
+        assert talk.reply()[-1].startswith("226 ")
+        talk.close()
+
+
+# -- limits
+
+
+def test_largest_file(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"largest_file": 1_000_000}})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.talk("C: ALLO 1000001\nS: 552 The file is larger than the 1000000 bytes*")
+        assert talk.put("fits.bin", BYTES[:1_000_000]).startswith("226-")
+        data = talk.begin("STOR large.bin")
+        with pytest.raises(OSError):
+            data.sendall(os.urandom(64 << 20))
+        data.close()
+        assert talk.reply()[-1].startswith("552 ")
+
+
+def test_quota_is_told_before_the_disk_is_touched(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"quota": 1_000_000}})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.put("logs.bin", BYTES[:600_000])
+        talk.talk("C: ALLO 500000\nS: 552 The quota leaves room for 400000 bytes more*")
+        data = talk.begin("STOR other.bin")
+        data.sendall(BYTES[:500_000])
+        hang_up(data, "fin")
+        assert talk.reply()[-1].startswith("552 ")
+    (first, *_) = door.versions(acme)
+    assert (first.size, first.state) == (600_000, VersionState.COMPLETE)
+
+
+def test_free_disk_reserve(make_door: MakeDoor) -> None:
+    door = make_door(spool={"free_disk_reserve": "1000000 GiB"})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.port()
+        talk.talk("C: STOR logs.bin\nS: 452 *")
+
+
+def test_an_account_may_have_limits_of_its_own(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"quota": 1}})
+    acme = door.customer(limits={"quota": 10_000_000})
+    with door.talk(acme) as talk:
+        assert talk.put("logs.bin", BYTES).startswith("226-")
+
+
+def test_sessions_and_transfers_of_an_account(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"sessions_per_account": 2, "transfers_per_account": 1}})
+    acme = door.customer()
+    with door.talk(acme) as one, door.talk(acme) as two, door.talk() as three:
+        three.secure()
+        three.talk(f"C: USER acme\nS: 331 *\nC: PASS {acme.password}\nS: 421 Too many connections for this login*")
+        data = one.begin("STOR one.bin")
+        two.port()
+        two.talk("C: STOR two.bin\nS: 450 Too many transfers*")
+        data.unwrap().close()
+        one.reply()
+        assert two.put("two.bin", BYTES).startswith("226-")
+
+
+def test_sessions_of_an_address(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"sessions_per_address": 2}})
+    with door.talk() as one, door.talk() as two, door.talk() as three:
+        one.talk("S: 220 *")
+        two.talk("S: 220 *")
+        three.talk("S: 421 Too many connections from your address*")
+        one.close()
+
+        def welcome() -> bool:
+            with door.talk() as again:
+                return again.line().startswith("220")
+
+        until(welcome, "there is room again")
+
+
+def test_bandwidth_holds_under_tls(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"bandwidth_per_account": 2_000_000}})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        begun = os.times().elapsed
+        assert talk.put("logs.bin", BYTES * 2).startswith("226-")
+        assert os.times().elapsed - begun > 0.7  # 4 MB at 2 MB/s, one second's worth at once

@@ -211,10 +211,15 @@ def _name(text: str, what: str) -> str:
     return name
 
 
+def login_stem(sold_to: str, end_user: str) -> str:
+    """What a login is made from: the names of both companies in plain letters, or of the one."""
+    parts = [_slug(sold_to)] + ([_slug(end_user)] if end_user.casefold() != sold_to.casefold() else [])
+    return "-".join(part for part in parts if part)[:48].strip("-") or "account"
+
+
 async def _free_login(tx: Transaction, sold_to: str, end_user: str) -> str:
     """``acme-globex``, or ``acme`` where both are one company; a number behind it where that is taken."""
-    parts = [_slug(sold_to)] + ([_slug(end_user)] if end_user.casefold() != sold_to.casefold() else [])
-    stem = "-".join(part for part in parts if part)[:48].strip("-") or "account"
+    stem = login_stem(sold_to, end_user)
     login, number = stem, 1
     while await accounts.by_login(tx, login) is not None:
         number += 1

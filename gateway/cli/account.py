@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import frame, show
+from gateway.cli import frame, importing, show
 
 app = typer.Typer(no_args_is_help=True, help="ST/EU accounts: one login for a Sold To / End User combination.")
 
@@ -201,3 +201,16 @@ def _new_password(view: show.View, json: bool) -> None:
         "The password is shown this once. Hand it over by telephone or in person, never by mail.",
         f"It ends with the reset of {view['next_reset']}.",
     )
+
+
+@app.command("import")
+def bring_in(
+    context: typer.Context, file: importing.File, dry_run: importing.DryRun = False, json: frame.Json = False
+) -> None:
+    """Bring accounts in from the CRM: columns sold_to, end_user, login, region, agreement_ends, state.
+
+    All of the file or nothing. New accounts have no password until `gateway account reset LOGIN` gives them one.
+    """
+    from gateway.admin import imports
+
+    importing.bring_in(context, file, imports.import_accounts, dry_run, json)

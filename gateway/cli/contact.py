@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import frame, show
+from gateway.cli import frame, importing, show
 
 app = typer.Typer(no_args_is_help=True, help="Contacts: who may read or update the SRs of which account.")
 
@@ -109,3 +109,16 @@ def show_one(context: typer.Context, email: Email, json: frame.Json = False) -> 
     from gateway.admin import contacts
 
     show.details(frame.run(context, lambda desk: contacts.show(desk, email)), json)
+
+
+@app.command("import")
+def bring_in(
+    context: typer.Context, file: importing.File, dry_run: importing.DryRun = False, json: frame.Json = False
+) -> None:
+    """Bring contacts and grants in from the CRM: columns email, name, account, access, employer, approved_by.
+
+    A line a grant; all of the file or nothing. Nothing is revoked.
+    """
+    from gateway.admin import imports
+
+    importing.bring_in(context, file, imports.import_contacts, dry_run, json)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import frame, show
+from gateway.cli import frame, importing, show
 
 app = typer.Typer(no_args_is_help=True, help="Service Requests: one problem, with a number, a status, and all of it.")
 
@@ -83,3 +83,16 @@ def show_one(
     from gateway.admin import requests
 
     show.details(frame.run(context, lambda desk: requests.show(desk, number, as_customer=as_customer)), json)
+
+
+@app.command("import")
+def bring_in(
+    context: typer.Context, file: importing.File, dry_run: importing.DryRun = False, json: frame.Json = False
+) -> None:
+    """Bring SRs in from the CRM: columns number, account, status, title, priority.
+
+    All of the file or nothing. Files that were sent for them before are filed.
+    """
+    from gateway.admin import imports
+
+    importing.bring_in(context, file, imports.import_requests, dry_run, json)

@@ -169,3 +169,13 @@ async def designated_for(connection: AsyncConnection, contact_ids: Collection[st
         for contact_id, account_id in some:
             found[contact_id].append(account_id)
     return found
+
+
+async def with_those_who_left(connection: AsyncConnection) -> list[Contact]:
+    """Every contact there ever was."""
+    return [rows.contact(row) for row in (await connection.execute(select(contacts))).mappings()]
+
+
+async def all_grants(connection: AsyncConnection) -> list[Grant]:
+    """Every grant there is."""
+    return [rows.grant(row) for row in (await connection.execute(select(grants))).mappings()]

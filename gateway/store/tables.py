@@ -416,3 +416,24 @@ audit = Table(
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
 )
+
+# --- what an import prepares ----------------------------------------------------------------------------------------
+
+
+def _staged(table: Table) -> Table:
+    """A table for rows that an import is about to add or change all at once: the same columns, and no constraint."""
+    columns = [Column(column.name, column.type, nullable=True) for column in table.columns]
+    return Table(
+        f"staged_{table.name}",
+        metadata,
+        Column("import_id", _id, primary_key=True),
+        Column("position", Integer, primary_key=True),
+        Column("fresh", Integer, nullable=False),  # 1: add the row; 0: change the one with its key
+        *columns,
+    )
+
+
+staged_accounts = _staged(accounts)
+staged_contacts = _staged(contacts)
+staged_requests = _staged(requests)
+staged_grants = _staged(grants)

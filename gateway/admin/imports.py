@@ -1,0 +1,371 @@
+"""Accounts, contacts, grants and SRs from the CRM: compared, shown, and put in place all at once.
+
+Rules: the whole file is read and compared first; a mistake anywhere changes nothing. What is as it should be is left
+alone, so doing it twice changes nothing twice. The CRM is right about statuses: they need not follow the table of
+moves. Nothing is ever removed. New accounts get a password that nobody knows: it is given by ``account reset``.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.access import Hashing
+from gateway.admin import accounts as account_verbs
+from gateway.admin import contacts as contact_verbs
+from gateway.admin import views
+from gateway.admin.desk import Desk, Refused
+from gateway.admin.sheet import Mistakes, Row, Sheet
+from gateway.domain import names
+from gateway.domain.ids import new_id
+from gateway.domain.records import Access, Account, AccountState, Contact, Grant, Request
+from gateway.domain.status import NEW, Status, UnknownStatus
+from gateway.rotation import Plan
+from gateway.store import Transaction, accounts, audit, contacts, files, imports, one_by_one, requests
+from gateway.store.accounts import Taken
+
+BATCH: Final = 500
+"""Rows staged in one transaction: short enough for the doors to commit in between."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Difference:
+    """What a file would change: rows by table, and the same in words."""
+
+    added: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    changed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    changes: list[views.View] = field(default_factory=list)
+    same: int = 0
+
+    def add(self, table: str, key: str, row: dict[str, Any]) -> None:
+        self.added.setdefault(table, []).append(row)
+        self.changes.append({"what": "add", "kind": table, "key": key, "fields": {}})
+
+    def change(self, table: str, key: str, row: dict[str, Any], fields: Mapping[str, tuple[Any, Any]]) -> None:
+        shown = {name: [_plain(before), _plain(after)] for name, (before, after) in fields.items()}
+        self.changed.setdefault(table, []).append(row)
+        self.changes.append({"what": "change", "kind": table, "key": key, "fields": shown})
+
+    def view(self) -> views.View:
+        count = sum(change["what"] == "add" for change in self.changes)
+        return {
+            "added": count,
+            "changed": len(self.changes) - count,
+            "unchanged": self.same,
+            "changes": self.changes,
+        }
+
+
+async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
+    """ST/EU accounts: columns sold_to, end_user, login, region, agreement_ends, state."""
+    sheet = _sheet(path, ("sold_to", "end_user"), ("login", "region", "agreement_ends", "state"))
+    async with desk.reading() as connection:
+        known = await accounts.everything(connection)
+    by_login = {each.login: each for each in known}
+    by_pair = {(each.sold_to, each.end_user): each for each in known}
+    plan, now = Plan.of(desk.config), desk.clock.now()
+    placeholder = await Hashing(threads=1).hash(secrets.token_hex(32))
+    difference, seen, logins = Difference(), dict[Any, int](), dict[Any, int]()
+    for row in sheet.rows:
+        values = _account_values(desk, sheet, row)
+        pair = (values.get("sold_to"), values.get("end_user"))
+        login = row.cells.get("login")
+        if not sheet.unique(row, "sold_to", seen, pair) or (login and not sheet.unique(row, "login", logins, login)):
+            continue
+        found = by_login.get(login) if login else by_pair.get(pair)  # type: ignore[arg-type]
+        holder = by_pair.get(pair)  # type: ignore[arg-type]
+        if holder is not None and found is not holder:
+            sheet.wrong(row, "login", f"the combination has the login {holder.login} already")
+        elif found is not None:
+            after = replace(found, **values)
+            fields = _fields(found, after, values)
+            if not fields:
+                difference.same += 1
+                continue
+            ended = not after.current_on(now.date()) or after.state is AccountState.DISABLED
+            staged = {
+                "id": found.id,
+                "sold_to": after.sold_to,
+                "end_user": after.end_user,
+                "region": after.region,
+                "agreement_ends": after.agreement_ends,
+                "state": after.state.value,
+                "next_reset": plan.next_reset(after, now) if "region" in fields else None,
+                "session_epoch": int(ended),
+            }
+            difference.change("accounts", found.login, staged, fields)
+        else:
+            login = login or _new_login(pair, by_login, logins)
+            logins.setdefault(login, row.line)
+            account = Account(
+                id=new_id(now.timestamp()),
+                login=login,
+                **{"region": None, "state": AccountState.ACTIVE, "agreement_ends": None, **values},
+                password_hash=placeholder,
+                password_set_at=now,
+                next_reset=plan.first_reset(values.get("region"), now),
+                created_at=now,
+            )
+            difference.add("accounts", login, _row(account))
+    return await _finish(desk, "account import", sheet, difference, dry_run, progress)
+
+
+async def import_contacts(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
+    """Contacts and their grants, a line a grant: columns email, name, account, access, employer, approved_by."""
+    sheet = _sheet(path, ("email",), ("name", "account", "access", "employer", "approved_by"))
+    now, difference, seen = desk.clock.now(), Difference(), dict[Any, int]()
+    async with desk.reading() as connection:
+        people = {each.email: each for each in await contacts.with_those_who_left(connection)}
+        logins = {each.login: each.id for each in await accounts.everything(connection)}
+        granted = {(each.contact_id, each.account_id): each for each in await contacts.all_grants(connection)}
+    handled: dict[str, Contact] = {}
+    for row in sheet.rows:
+        try:
+            email = contact_verbs.normal(row.cells.get("email") or "")
+        except Refused as error:
+            sheet.wrong(row, "email", str(error))
+            continue
+        contact = handled.get(email) or _contact(sheet, row, email, people.get(email), difference, now)
+        if contact is None:
+            continue
+        handled[email] = contact
+        login, access = row.cells.get("account"), row.cells.get("access")
+        if login is None and access is None:
+            continue
+        if login not in logins:
+            sheet.wrong(row, "account", f'there is no account "{login}"' if login else "is missing")
+        elif access not in set(Access):
+            sheet.wrong(row, "access", f'"{access or ""}" is no access; allowed: {", ".join(Access)}')
+        elif sheet.unique(row, "account", seen, (email, login)):
+            before = granted.get((contact.id, logins[login])) if email in people else None
+            _grant(
+                row, Grant(contact.id, logins[login], Access(access), None, None, now), email, login, before, difference
+            )
+    return await _finish(desk, "contact import", sheet, difference, dry_run, progress)
+
+
+async def import_requests(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
+    """SRs: columns number, account, status, title, priority. Files that were sent for them before are filed."""
+    sheet = _sheet(path, ("number", "account"), ("status", "title", "priority"))
+    pattern = re.compile(desk.config.sr.number_pattern)
+    now, difference, seen = desk.clock.now(), Difference(), dict[Any, int]()
+    async with desk.reading() as connection:
+        logins = {each.login: each.id for each in await accounts.everything(connection)}
+        known = {each.number: each for each in await requests.everything(connection)}
+    for row in sheet.rows:
+        number, login, text = row.cells.get("number") or "", row.cells.get("account"), row.cells.get("status")
+        try:
+            status = Status.parse(text) if text else None
+        except UnknownStatus as error:
+            sheet.wrong(row, "status", str(error))
+            continue
+        if not pattern.fullmatch(number):
+            sheet.wrong(row, "number", f'"{number[:40]}" is no SR number; allowed: {pattern.pattern}')
+        elif login not in logins:
+            sheet.wrong(row, "account", f'there is no account "{login}"')
+        elif sheet.unique(row, "number", seen, number):
+            before = known.get(number)
+            if before is not None and before.account_id != logins[login]:
+                sheet.wrong(row, "account", f"SR {number} belongs to another account")
+                continue
+            first = status or NEW
+            after = before or Request(number, logins[login], first.status, first.sub, None, None, now, now)
+            values: dict[str, Any] = {key: row.cells[key] for key in ("title", "priority") if key in row.cells}
+            if status is not None and (before is None or str(status) != str(views.status_of(before))):
+                values |= {"status": status.status, "substatus": status.sub, "status_changed_at": now}
+                values["closed_at"] = now if status.closed else None
+            after = replace(after, **values)
+            if before is None:
+                difference.add("requests", number, {**_row(after), **_NEW_REQUEST})
+            elif fields := _fields(before, after, values):
+                difference.change("requests", number, _row(after), fields)
+            else:
+                difference.same += 1
+    view = await _finish(desk, "sr import", sheet, difference, dry_run, progress)
+    return view if dry_run else {**view, "files_matched": await _match_files(desk)}
+
+
+_NEW_REQUEST: Final = {"customer_responded_at": None, "follow_up_off_until": None}
+
+
+async def _finish(
+    desk: Desk, action: str, sheet: Sheet, difference: Difference, dry_run: bool, progress: Progress
+) -> views.View:
+    """Say every mistake; else stage the difference batch by batch and put it in place at once."""
+    try:
+        sheet.check()
+    except Mistakes as error:
+        raise Refused(f"{error}\nnothing was changed") from None
+    if dry_run or not difference.changes:
+        return difference.view()
+    await _forget_abandoned(desk)
+    import_id, position = new_id(desk.clock.now().timestamp()), 0
+    total = len(difference.changes)
+    try:
+        for fresh, tables in ((True, difference.added), (False, difference.changed)):
+            for table, rows in tables.items():
+                for start in range(0, len(rows), BATCH):
+                    batch = imports.Batch(import_id, table, position, fresh, rows[start : start + BATCH])
+                    await desk.store.write(_STAGE, batch)
+                    position += len(batch.rows)
+                    progress(position, total)
+        detail = {
+            "file": sheet.path.name,
+            "sha256": hashlib.sha256(sheet.path.read_bytes()).hexdigest(),
+            "added": sum(map(len, difference.added.values())),
+            "changed": sum(map(len, difference.changed.values())),
+        }
+        entry = audit.Entry(desk.clock.now(), desk.actor, action, sheet.path.name, detail, desk.origin)
+        await desk.store.write(_PUT_IN_PLACE, (import_id, entry))
+    except Taken as error:
+        raise Refused(f"{error}; nothing was changed, import again") from None
+    finally:
+        await _forget(desk, import_id)
+    return difference.view()
+
+
+async def _forget(desk: Desk, import_id: str) -> None:
+    while await desk.store.write(_FORGET, (import_id, BATCH)):
+        pass
+
+
+async def _forget_abandoned(desk: Desk) -> None:
+    """Remove what imports that crashed left staged; one that runs beside this one is younger than a day."""
+    before = new_id((desk.clock.now() - timedelta(days=1)).timestamp())
+    async with desk.reading() as connection:
+        abandoned = [each for each in await imports.left_over(connection) if each < before]
+    for import_id in abandoned:
+        await _forget(desk, import_id)
+
+
+_STAGE: Final = one_by_one(imports.stage)
+_PUT_IN_PLACE: Final = one_by_one(imports.put_in_place)
+_FORGET: Final = one_by_one(imports.forget)
+
+
+def _sheet(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Sheet:
+    try:
+        return Sheet(path, required, optional)
+    except Mistakes as error:
+        raise Refused(f"{error}; nothing was changed") from None
+
+
+def _account_values(desk: Desk, sheet: Sheet, row: Row) -> dict[str, Any]:
+    """The facts of an account that a row states; what is wrong with them is noted."""
+    cells, values = row.cells, dict[str, Any]()
+    for column in ("sold_to", "end_user"):
+        values[column] = " ".join((cells.get(column) or "").split())
+    if "region" in cells:
+        try:
+            values["region"] = account_verbs.known_region(desk, cells["region"])
+        except Refused as error:
+            sheet.wrong(row, "region", str(error))
+    if "agreement_ends" in cells:
+        try:
+            values["agreement_ends"] = date.fromisoformat(cells["agreement_ends"]) if cells["agreement_ends"] else None
+        except ValueError:
+            sheet.wrong(row, "agreement_ends", f'"{cells["agreement_ends"]}" is no date; allowed: 2027-12-31')
+    if cells.get("state") is not None:
+        if cells["state"] in set(AccountState):
+            values["state"] = AccountState(cells["state"])
+        else:
+            sheet.wrong(row, "state", f'"{cells["state"]}" is no state; allowed: {", ".join(AccountState)}')
+    login = cells.get("login")
+    if login is not None and not account_verbs.LOGIN.fullmatch(login):
+        sheet.wrong(row, "login", f'"{login[:40]}" is no login; allowed: letters, digits and . _ @ + -, up to 64')
+    return values
+
+
+def _new_login(pair: tuple[Any, Any], known: Mapping[str, Any], given: Mapping[Any, int]) -> str:
+    """A login made from the companies' names that nobody has."""
+    stem = account_verbs.login_stem(*pair)
+    login, number = stem, 1
+    while login in known or login in given:
+        number += 1
+        login = f"{stem}-{number}"
+    return login
+
+
+def _contact(
+    sheet: Sheet, row: Row, email: str, before: Contact | None, difference: Difference, now: Any
+) -> Contact | None:
+    """The contact of a row, as the file wants it."""
+    name = row.cells.get("name")
+    if name is None and (before is None or before.removed_at is not None):
+        sheet.wrong(row, "name", "is missing, and the contact is not known yet")
+        return None
+    if before is None:
+        contact = Contact(new_id(now.timestamp()), email, name or "", now)
+        difference.add("contacts", email, _row(contact))
+        return contact
+    contact = replace(before, name=name or before.name, removed_at=None)
+    if contact == before:
+        difference.same += 1
+    else:
+        difference.change("contacts", email, _row(contact), _fields(before, contact, ("name", "removed_at")))
+    return contact
+
+
+def _grant(row: Row, wanted: Grant, email: str, login: str, before: Grant | None, difference: Difference) -> None:
+    given: dict[str, Any] = {key: row.cells[key] for key in ("employer", "approved_by") if key in row.cells}
+    key = f"{email} {login}"
+    if before is None:
+        difference.add("grants", key, {**_row(replace(wanted, **given)), "access": wanted.access.value})
+        return
+    after = replace(before, access=wanted.access, **given)
+    fields = _fields(before, after, ("access", *given))
+    if fields:
+        difference.change("grants", key, {**_row(after), "access": after.access.value}, fields)
+    else:
+        difference.same += 1
+
+
+async def _match_files(desk: Desk) -> int:
+    """File the unfiled files whose SR exists by now."""
+    pattern, count = desk.config.sr.number_pattern, 0
+    async with desk.reading() as connection:
+        unfiled = await files.listing(connection, unfiled=True)
+        wanted = {
+            (each.account_id, number)
+            for each in unfiled
+            for number in names.numbers_in(names.from_text(each.path), pattern)
+        }
+        known = await requests.by_numbers(connection, {number for _, number in wanted})
+    for account_id, number in sorted(wanted):
+        if number in known and known[number].account_id == account_id:
+            count += await desk.store.write(_MATCH, (account_id, number, pattern))
+    return count
+
+
+async def _match(tx: Transaction, item: tuple[str, str, str]) -> int:
+    account_id, number, pattern = item
+
+    def sr_of(path: str) -> str | None:
+        return number if number in names.numbers_in(names.from_text(path), pattern) else None
+
+    return await files.match(tx, (account_id, number, sr_of))
+
+
+_MATCH: Final = one_by_one(_match)
+
+
+def _row(record: Any) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__dataclass_fields__}
+
+
+def _fields(before: Any, after: Any, names: Any) -> dict[str, tuple[Any, Any]]:
+    """Which of the fields in *names* differ, and how."""
+    pairs = {name: (getattr(before, name), getattr(after, name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and not name.endswith("_at")} or {
+        name: pair for name, pair in pairs.items() if pair[0] != pair[1]
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool | int) else str(value)

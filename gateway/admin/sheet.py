@@ -1,0 +1,117 @@
+"""A file from the CRM, read: CSV with a header, or JSON Lines; every mistake with file, line and column.
+
+Rules: all mistakes are collected before anything is done. A column that is left out leaves the fact as it is; a cell
+that is empty clears it. Unknown columns refuse: a misspelt one would be left out in silence. Never: a value of a cell
+that is longer than a word or two in a message.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+MOST: Final = 50
+"""Mistakes that are named; the rest is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line's cells by column; an empty cell is None."""
+
+    line: int
+    cells: dict[str, str | None]
+
+
+class Mistakes(Exception):
+    """The file cannot be used; the text names every mistake, a line each."""
+
+    def __init__(self, found: Iterable[str]) -> None:
+        listed = list(found)
+        more = [f"… and {len(listed) - MOST} more"] if len(listed) > MOST else []
+        super().__init__("\n".join([*listed[:MOST], *more]))
+
+
+class Sheet:
+    """The rows of one file, and the place to say what is wrong with them."""
+
+    def __init__(self, path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
+        """Read *path*. Raises Mistakes where it cannot be read at all; what is wrong in rows waits for ``check``."""
+        self.path = path
+        self.allowed = required + optional
+        self.mistakes: list[tuple[int, str]] = []
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except OSError as error:
+            raise Mistakes([f"{path}: cannot be read: {error.strerror}"]) from None
+        except UnicodeDecodeError as error:
+            raise Mistakes([f"{path}: is not UTF-8 (byte {error.start})"]) from None
+        read = self._json_lines if text.lstrip()[:1] == "{" else self._csv
+        self.rows: list[Row] = []
+        for row in read(text):
+            self.rows.append(row)
+            for column in required:
+                if row.cells.get(column) is None:
+                    self.wrong(row, column, "is missing or empty")
+
+    def wrong(self, row: Row, column: str, what: str) -> None:
+        """Note a mistake."""
+        self._note(row.line, f"{column}: {what}")
+
+    def check(self) -> None:
+        """Raises Mistakes if there are any."""
+        if self.mistakes:
+            raise Mistakes(f"{self.path}:{line}: {what}" for line, what in sorted(self.mistakes))
+
+    def _note(self, line: int, what: str) -> None:
+        self.mistakes.append((line, what))
+
+    def unique(self, row: Row, column: str, seen: dict[Any, int], key: object) -> bool:
+        """Whether *key* is new in this file; a mistake is noted where it is not."""
+        if key in seen:
+            self.wrong(row, column, f"is there twice, first on line {seen[key]}")
+            return False
+        seen[key] = row.line
+        return True
+
+    def _csv(self, text: str) -> Iterator[Row]:
+        reader = csv.reader(text.splitlines(keepends=True), strict=True)
+        try:
+            header = [name.strip().lower() for name in next(reader, [])]
+            self._columns(1, header)
+            begins = reader.line_num + 1
+            for cells in reader:
+                if cells and len(cells) != len(header):
+                    self._note(begins, f"has {len(cells)} columns, the header has {len(header)}")
+                elif cells:
+                    named = zip(header, cells, strict=True)
+                    yield Row(begins, {name: cell.strip() or None for name, cell in named})
+                begins = reader.line_num + 1
+        except csv.Error as error:
+            self._note(reader.line_num, f"is not CSV: {error}")
+
+    def _json_lines(self, text: str) -> Iterator[Row]:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                self._note(number, f"column {error.colno}: is not JSON: {error.msg}")
+                continue
+            if not isinstance(record, dict) or not all(isinstance(cell, str | None) for cell in record.values()):
+                self._note(number, "is not an object of strings")
+                continue
+            if self._columns(number, list(record)):
+                yield Row(number, {name: (cell or "").strip() or None for name, cell in record.items()})
+
+    def _columns(self, line: int, names: list[str]) -> bool:
+        unknown = [name for name in names if name not in self.allowed]
+        twice = {name for name in names if names.count(name) > 1}
+        for name in unknown:
+            allowed = ", ".join(self.allowed)
+            self._note(line, f"{name or 'a column without a name'}: unknown; allowed: {allowed}")
+        for name in twice:
+            self._note(line, f"{name}: is there twice")
+        return not unknown and not twice

@@ -1,0 +1,36 @@
+"""The ``import`` verb of several nouns: a file from the CRM, compared, shown, put in place."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.cli import frame, show
+from gateway.cli.progress import bar
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="CSV with a header, or JSON Lines; UTF-8.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would change.")]
+
+SHOWN = 200
+"""Changes that people are shown one by one."""
+
+
+def bring_in(
+    context: typer.Context, file: Path, verb: Callable[..., Awaitable[dict[str, Any]]], dry_run: bool, json: bool
+) -> None:
+    """Import *file* and say what changed."""
+    with bar("importing", quiet=json) as progress:
+        found = frame.run(context, lambda desk: verb(desk, file, dry_run=dry_run, progress=progress))
+    if json:
+        show.as_json(found)
+        return
+    for change in found["changes"][:SHOWN]:
+        fields = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in change["fields"].items())
+        print(
+            show.text(f"{'+' if change['what'] == 'add' else '~'} {change['kind']} {change['key']} {fields}".rstrip())
+        )
+    if len(found["changes"]) > SHOWN:
+        print(f"… and {len(found['changes']) - SHOWN} more")
+    words = "would be " if dry_run else ""
+    frame.say(f"{found['added']} {words}added, {found['changed']} {words}changed, {found['unchanged']} as they were")

@@ -1,0 +1,231 @@
+"""``account import``, ``contact import`` and ``sr import``: from CSV or JSON Lines, all or nothing, twice is once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.admin import Desk, Refused, imports
+from gateway.config import load
+from gateway.domain.ids import new_id
+from gateway.store import Store, accounts, one_by_one
+from gateway.store import imports as staged
+
+from .conftest import Shell
+from .test_accounts import opens, stored, trail
+from .test_requests import in_store, upload
+
+ACCOUNTS = """\
+login,sold_to,end_user,region,agreement_ends
+,Beta,Beta,South,2099-12-31
+acme,Acme,Globex,North,2099-06-30
+gamma,"Gamma, Inc.",Zürich AG,,
+"""
+
+
+def write(shell: Shell, text: str, name: str = "crm.csv") -> str:
+    path = shell.home / name
+    path.write_text(text)
+    return str(path)
+
+
+def counts(view: dict[str, Any]) -> tuple[int, int, int]:
+    return view["added"], view["changed"], view["unchanged"]
+
+
+def test_accounts_are_added_changed_and_then_left_alone(acme: Shell) -> None:
+    before = stored(acme, "acme")
+    file = write(acme, ACCOUNTS)
+    dry = acme.json("account", "import", file, "--dry-run")
+    assert counts(dry) == (2, 1, 0)
+    assert [each["key"] for each in dry["changes"]] == ["beta", "acme", "gamma"]
+    assert dry["changes"][1]["fields"] == {"region": [None, "North"], "agreement_ends": [None, "2099-06-30"]}
+    assert len(acme.json("account", "list")) == 1, "a dry run changes nothing"
+    assert counts(acme.json("account", "import", file)) == (2, 1, 0)
+    listed = {each["login"]: each for each in acme.json("account", "list")}
+    assert listed.keys() == {"acme", "beta", "gamma"}
+    assert (listed["beta"]["region"], listed["beta"]["agreement_ends"]) == ("South", "2099-12-31")
+    assert (listed["gamma"]["sold_to"], listed["gamma"]["end_user"]) == ("Gamma, Inc.", "Zürich AG")
+    after = stored(acme, "acme")
+    assert (after.password_hash, after.session_epoch) == (before.password_hash, before.session_epoch)
+    assert after.next_reset != before.next_reset, "another region, another hour"
+    assert counts(acme.json("account", "import", file)) == (0, 0, 3)
+    assert [entry.action for entry in trail(acme)].count("account import") == 1
+    assert acme.json("doctor")["ok"]
+
+
+def test_an_imported_account_has_no_password_until_it_is_given_one(acme: Shell) -> None:
+    acme("account", "import", write(acme, ACCOUNTS))
+    assert stored(acme, "beta").password_hash.startswith("$argon2id$"), "a login costs the same as any other"
+    assert opens(acme, "beta", acme.json("account", "reset", "beta")["password"])
+
+
+def test_an_agreement_that_ended_puts_sessions_out(acme: Shell) -> None:
+    acme("account", "import", write(acme, "sold_to,end_user,agreement_ends\nAcme,Globex,2020-01-01\n"))
+    assert stored(acme, "acme").session_epoch == 1
+    acme("account", "import", write(acme, "sold_to,end_user,agreement_ends,state\nAcme,Globex,,disabled\n"))
+    after = stored(acme, "acme")
+    assert (after.session_epoch, after.state, after.agreement_ends) == (2, "disabled", None)
+
+
+def test_contacts_and_grants_from_json_lines(acme: Shell) -> None:
+    lines = [
+        {"email": "bob@example.com", "name": "Bob", "account": "acme", "access": "read-only", "employer": "Globex"},
+        {"email": "ANN@example.com", "account": "acme", "access": "read-write", "approved_by": "Joe"},
+        {"email": "eve@example.com", "name": "Eve"},
+    ]
+    file = write(acme, "\n".join(json.dumps(line) for line in lines), "crm.jsonl")
+    view = acme.json("contact", "import", file)
+    assert counts(view) == (3, 1, 1)
+    assert acme.json("contact", "show", "bob@example.com")["grants"][0]["access"] == "read-only"
+    assert acme.json("contact", "show", "ann@example.com")["grants"][0]["approved_by"] == "Joe"
+    assert acme.json("contact", "show", "eve@example.com")["grants"] == []
+    assert counts(acme.json("contact", "import", file)) == (0, 0, 5)
+
+
+def test_who_left_and_comes_back_starts_with_what_the_file_says(acme: Shell) -> None:
+    acme("contact", "remove", "ann@example.com")
+    file = write(acme, "email,name,account,access\nann@example.com,Ann,acme,read-only\n")
+    acme("contact", "import", file)
+    assert [each["access"] for each in acme.json("contact", "show", "ann@example.com")["grants"]] == ["read-only"]
+
+
+def test_srs_are_imported_and_take_in_the_files_sent_before(acme: Shell) -> None:
+    upload(acme, "/SR777_logs.zip", b"x")
+    file = write(acme, "number,account,status,title\n777,acme,Open/Tier 1,Crash\n12345,acme,Closed/No Response,Old\n")
+    view = acme.json("sr", "import", file)
+    assert counts(view) == (1, 1, 0)
+    assert view["files_matched"] == 1
+    shown = acme.json("sr", "show", "777")
+    assert (shown["status"], shown["title"], len(shown["files"])) == ("Open/Tier 1", "Crash", 1)
+    assert acme.json("sr", "show", "12345")["closed"] is not None
+    assert counts(acme.json("sr", "import", file)) == (0, 0, 2)
+    assert acme("sr", "import", file).err == "0 added, 0 changed, 2 as they were\n"
+
+
+def test_every_mistake_is_named_with_file_line_and_column_and_nothing_is_changed(acme: Shell) -> None:
+    text = (
+        "number,account,status\n1,acme,Open/New\n2,nobody,Open/New\n12x,acme,\n3,acme,Finished\n1,acme,\n,acme,\n4,acme\n"
+        '"5\n6",acme,Open/New\n'
+    )
+    said = acme("sr", "import", write(acme, text), code=1)
+    lines = [line.partition("crm.csv:")[2] for line in said.err.splitlines()]
+    assert [line.split(": ")[:2] for line in lines if line] == [
+        ["3", "account"],
+        ["4", "number"],
+        ["5", "status"],
+        ["6", "number"],
+        ["7", "number"],
+        ["7", "number"],
+        ["8", "has 2 columns, the header has 3"],
+        ["9", "number"],
+    ]
+    assert said.err.endswith("nothing was changed\n")
+    assert len(acme.json("sr", "list")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sold_to,end_user,colour\nA,B,red\n", ":1: colour: unknown; allowed: sold_to, end_user, login"),
+        ("sold_to,sold_to,end_user\nA,A,B\n", ":1: sold_to: is there twice"),
+        ("sold_to\nA\n", ":2: end_user: is missing or empty"),
+        ("sold_to,end_user\nA,B\nA,B\n", ":3: sold_to: is there twice, first on line 2"),
+        ("sold_to,end_user,region\nA,B,West\n", ':2: region: there is no region "West"'),
+        ("sold_to,end_user,agreement_ends\nA,B,soon\n", ':2: agreement_ends: "soon" is no date'),
+        ("sold_to,end_user,state\nA,B,asleep\n", ':2: state: "asleep" is no state; allowed: active, disabled'),
+        ("sold_to,end_user,login\nAcme,Globex,other\n", ":2: login: the combination has the login acme already"),
+        ('sold_to,end_user\nA,"B\n', "is not CSV"),
+        ('{"sold_to": "A"\n', ":1: column 16: is not JSON"),
+        ('{"sold_to": 1}\n', ":1: is not an object of strings"),
+    ],
+)
+def test_what_is_wrong_with_a_file(acme: Shell, text: str, said: str) -> None:
+    assert said in acme("account", "import", write(acme, text), code=1).err
+    assert len(acme.json("account", "list")) == 1
+
+
+def test_a_file_that_cannot_be_read(acme: Shell) -> None:
+    assert "No such file" in acme("sr", "import", "/no/such.csv", code=1).err
+    (acme.home / "latin.csv").write_bytes(b"number,account\n1,caf\xe9\n")
+    assert "is not UTF-8" in acme("sr", "import", str(acme.home / "latin.csv"), code=1).err
+
+
+def test_two_who_add_the_same_meanwhile_get_all_or_nothing(acme: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another hand adds one of the SRs while they are being staged."""
+    file = Path(write(acme, "number,account\n" + "".join(f"{number},acme\n" for number in range(100, 2100))))
+
+    async def work(store: Store) -> list[str]:
+        desk = Desk(load(acme.config), store, "test")
+        other = asyncio.create_task(asyncio.to_thread(acme, "sr", "add", "1500", "--account", "acme"))
+
+        def progress(done: int, total: int) -> None:
+            if done == total:
+                waited.set()
+
+        waited = asyncio.Event()
+        await other
+        monkeypatch.setattr(imports.requests, "everything", nothing)
+        with pytest.raises(Refused, match="somebody else changed the same"):
+            await imports.import_requests(desk, file, dry_run=False, progress=progress)
+        async with store.reading() as connection:
+            return await staged.left_over(connection)
+
+    async def nothing(connection: object) -> list[Any]:
+        return []
+
+    assert in_store(acme, work) == [], "nothing stays staged"
+    monkeypatch.undo()
+    assert len(acme.json("sr", "list")) == 2
+
+
+def test_the_doors_go_on_committing_while_many_rows_come_in(acme: Shell) -> None:
+    count = 5_000
+    rows = "".join(f"{number},acme,Open/Tier 2,Title of {number}\n" for number in range(100_000, 100_000 + count))
+    file = Path(write(acme, "number,account,status,title\n" + rows))
+    commits: list[float] = []
+
+    async def touch(tx: Any, item: str) -> None:
+        await accounts.end_sessions(tx, item)
+
+    async def door(store: Store, account_id: str, over: asyncio.Event) -> None:
+        while not over.is_set():
+            begun = time.monotonic()
+            await store.write(one_by_one(touch), account_id)
+            commits.append(time.monotonic() - begun)
+
+    async def work(store: Store) -> None:
+        door_store, over = await Store.open(f"sqlite:///{acme.home}/state/gateway.db"), asyncio.Event()
+        account_id = (await asyncio.to_thread(stored, acme, "acme")).id
+        busy = asyncio.create_task(door(door_store, account_id, over))
+        await imports.import_requests(
+            Desk(load(acme.config), store, "test"), file, dry_run=False, progress=lambda done, total: None
+        )
+        over.set()
+        await busy
+        await door_store.close()
+
+    in_store(acme, work)
+    assert len(commits) > count // imports.BATCH, "commits came in between the batches"
+    assert len(acme.json("sr", "list")) == count + 1
+
+
+def test_what_a_crashed_import_left_is_removed_by_a_later_one(acme: Shell) -> None:
+    async def crash(store: Store) -> None:
+        for import_id in (new_id(time.time() - 2 * 86400), new_id()):
+            rows = [{"number": str(number), "account_id": "x"} for number in range(3)]
+            await store.write(one_by_one(staged.stage), staged.Batch(import_id, "requests", 0, True, rows))
+
+    async def left(store: Store) -> int:
+        async with store.reading() as connection:
+            return len(await staged.left_over(connection))
+
+    in_store(acme, crash)
+    acme("sr", "import", write(acme, "number,account\n77,acme\n"))
+    assert in_store(acme, left) == 1, "one that began a moment ago may still be running"
+    assert [each["number"] for each in acme.json("sr", "list")] == ["12345", "77"]

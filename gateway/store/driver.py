@@ -70,6 +70,10 @@ class Connection(aiosqlite.Connection):
     def cursor(self) -> Cursor:  # type: ignore[override]
         return Cursor(self)
 
+    async def plain(self, sql: str) -> None:
+        """Run a statement without parameters and without rows (BEGIN, COMMIT, ROLLBACK)."""
+        await self.trip(lambda: self._conn.execute(sql).close())
+
     async def trip(self, function: Any, *arguments: Any) -> None:
         """Run *function* in the connection's thread."""
         await self._execute(function, *arguments)  # type: ignore[no-untyped-call]

@@ -18,7 +18,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiosqlite
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -84,11 +83,12 @@ class Store:
         """A connection that sees one consistent state of the rows and can't change any."""
         async with self._readers.connect() as connection:
             if self._lock is not None:
-                await connection.exec_driver_sql("BEGIN")
+                raw = await _raw(connection)
+                await raw.plain("BEGIN")
                 try:
                     yield connection
                 finally:
-                    await connection.exec_driver_sql("ROLLBACK")
+                    await raw.plain("ROLLBACK")
             else:
                 await connection.execution_options(postgresql_readonly=True)
                 yield connection
@@ -129,12 +129,11 @@ class Store:
             connection = self._connection
             await _flock(self._lock)
             try:
-                raw = (await connection.get_raw_connection()).driver_connection
-                assert isinstance(raw, aiosqlite.Connection)
-                await raw.execute("BEGIN IMMEDIATE")
+                raw = await _raw(connection)
+                await raw.plain("BEGIN IMMEDIATE")
                 try:
                     yield connection
-                    await raw.execute("COMMIT")
+                    await raw.plain("COMMIT")
                 except BaseException:
                     await self._roll_back(connection)
                     raise
@@ -200,6 +199,12 @@ def _engine(url: URL, *, reading: bool) -> AsyncEngine:
         cursor.close()
 
     return engine
+
+
+async def _raw(connection: AsyncConnection) -> driver.Connection:
+    raw = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(raw, driver.Connection)
+    return raw
 
 
 async def _flock(lock: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import and_, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
@@ -19,20 +19,23 @@ from gateway.store import rows
 from gateway.store.tables import folders, names, versions
 from gateway.store.uploads import joined
 
+_NEWEST = (
+    joined()
+    .where(
+        names.c.account_id == bindparam("account"),
+        names.c.path == bindparam("path"),
+        names.c.removed_at.is_(None),
+        versions.c.state != "deleted",
+    )
+    .order_by(versions.c.number.desc())
+    .limit(1)
+)
+_FOLDER = select(folders.c.id).where(folders.c.account_id == bindparam("account"), folders.c.path == bindparam("path"))
+
 
 async def newest(connection: AsyncConnection, account_id: str, path: str) -> Version | None:
     """The version that *path* shows."""
-    found = await connection.execute(
-        joined()
-        .where(
-            names.c.account_id == account_id,
-            names.c.path == path,
-            names.c.removed_at.is_(None),
-            versions.c.state != "deleted",
-        )
-        .order_by(versions.c.number.desc())
-        .limit(1)
-    )
+    found = await connection.execute(_NEWEST, {"account": account_id, "path": path})
     row = found.mappings().first()
     return None if row is None else rows.version(row)
 
@@ -67,9 +70,7 @@ async def subfolders(connection: AsyncConnection, account_id: str, folder: str) 
 
 async def folder_exists(connection: AsyncConnection, account_id: str, path: str) -> bool:
     """Whether customers made the folder *path*."""
-    found = await connection.execute(
-        select(folders.c.id).where(folders.c.account_id == account_id, folders.c.path == path)
-    )
+    found = await connection.execute(_FOLDER, {"account": account_id, "path": path})
     return found.first() is not None
 
 

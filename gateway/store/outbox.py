@@ -61,11 +61,14 @@ class Delivery:
     message: dict[str, Any] | None
 
 
+_RECORD = events.insert()
+
+
 async def record(tx: AsyncConnection, *happened: Event) -> None:
     """Record *happened*, in order. Routing and delivery are the outbox's work, later."""
     if happened:
         await tx.execute(
-            events.insert(),
+            _RECORD,
             [
                 {
                     "id": event.id,

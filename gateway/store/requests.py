@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_request
@@ -15,13 +15,15 @@ from gateway.store import rows
 from gateway.store.accounts import Taken
 from gateway.store.tables import requests
 
+_BY_NUMBERS = select(requests).where(requests.c.number.in_(bindparam("numbers", expanding=True)))
+
 
 async def by_number(connection: AsyncConnection, number: str) -> Request | None:
     return (await by_numbers(connection, [number])).get(number)
 
 
 async def by_numbers(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Request]:
-    found = await connection.execute(select(requests).where(requests.c.number.in_(list(numbers))))
+    found = await connection.execute(_BY_NUMBERS, {"numbers": list(numbers)})
     return {row["number"]: rows.request(row) for row in found.mappings()}
 
 

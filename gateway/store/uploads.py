@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import bindparam, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
@@ -67,6 +67,30 @@ class Settled:
     repeats: bool
 
 
+def joined() -> Any:
+    """Versions with the path and the SR of their names."""
+    return select(versions, names.c.path, names.c.sr).join(names, names.c.id == versions.c.name_id)
+
+
+_BY_ID = joined().where(versions.c.id == bindparam("version"))
+_NAMES = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
+    tuple_(names.c.account_id, names.c.path).in_(bindparam("paths", expanding=True)), names.c.removed_at.is_(None)
+)
+_last = (
+    select(versions.c.name_id, func.max(versions.c.number).label("number"))
+    .where(versions.c.name_id.in_(bindparam("names", expanding=True)))
+    .group_by(versions.c.name_id)
+    .subquery()
+)
+_LAST = (
+    joined()
+    .add_columns(versions.c.name_id)
+    .join(_last, (_last.c.name_id == versions.c.name_id) & (_last.c.number == versions.c.number))
+)
+_ADD_NAMES = names.insert()
+_ADD_VERSIONS = versions.insert()
+
+
 async def begin(tx: AsyncConnection, items: Sequence[Begin]) -> list[Version | Exception]:
     """A verb: record uploads under way."""
     return [await _begin(tx, item) for item in items]
@@ -99,16 +123,19 @@ async def progress(tx: AsyncConnection, items: Sequence[tuple[str, int, int]]) -
 async def settle(tx: AsyncConnection, items: Sequence[Settle]) -> list[Settled | Exception]:
     """A verb: say what became of uploads, and record the events that tell of it.
 
-    Whole uploads under new names, which is nearly all of them, go in together: four statements however many.
+    Whole uploads without a row yet, which is nearly all of them, go in together: the same few statements however many.
     """
-    new = await _under_new_names(tx, items)
-    settled = await _insert(tx, list(new.values()))
+    together: dict[tuple[str, str], Settle] = {}
+    for item in items:
+        if not item.recorded and item.state is not VersionState.PARTIAL:
+            together.setdefault((item.begin.account_id, item.begin.path), item)
+    settled = await _settle_together(tx, together) if together else {}
     return [settled.get(item.begin.id) or await _settle(tx, item) for item in items]
 
 
 async def get(connection: AsyncConnection, version_id: str) -> Version:
     """The version with this id. Raises LookupError."""
-    found = await connection.execute(joined().where(versions.c.id == version_id))
+    found = await connection.execute(_BY_ID, {"version": version_id})
     row = found.mappings().first()
     if row is None:
         raise LookupError(version_id)
@@ -166,55 +193,57 @@ async def inspected(
     return [None] * len(items)
 
 
-def joined() -> Any:
-    """Versions with the path and the SR of their names."""
-    return select(versions, names.c.path, names.c.sr).join(names, names.c.id == versions.c.name_id)
-
-
-async def _under_new_names(tx: AsyncConnection, items: Sequence[Settle]) -> dict[tuple[str, str], Settle]:
-    """The first whole upload for each path that is no name yet."""
-    new: dict[tuple[str, str], Settle] = {}
-    for item in items:
-        if not item.recorded and item.state is not VersionState.PARTIAL:
-            new.setdefault((item.begin.account_id, item.begin.path), item)
-    if new:
-        found = await tx.execute(
-            select(names.c.account_id, names.c.path).where(
-                tuple_(names.c.account_id, names.c.path).in_(list(new)), names.c.removed_at.is_(None)
-            )
-        )
-        for account_id, path in found:
-            del new[account_id, path]
-    return new
-
-
-async def _insert(tx: AsyncConnection, items: list[Settle]) -> dict[str, Settled]:
-    if not items:
-        return {}
-    numbers = {item.begin.sr for item in items if item.begin.sr is not None}
+async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Settle]) -> dict[str, Settled]:
+    """Whole uploads, each for another (account id, path), under new names and old ones."""
+    found = await tx.execute(_NAMES, {"paths": list(items)})
+    known = {(row.account_id, row.path): (row.id, row.sr) for row in found}
+    before: dict[str, Any] = {}
+    if known:
+        latest = await tx.execute(_LAST, {"names": [name_id for name_id, _ in known.values()]})
+        before = {row["name_id"]: row for row in latest.mappings()}
+    numbers = {item.begin.sr for item in items.values() if item.begin.sr is not None}
+    numbers |= {sr for _, sr in known.values() if sr is not None}
     srs = await requests.by_numbers(tx, numbers) if numbers else {}
-    named: list[dict[str, Any]] = []
-    rows_: list[dict[str, Any]] = []
+    new_names: list[dict[str, Any]] = []
+    new_versions: list[dict[str, Any]] = []
     events: list[Event] = []
     settled: dict[str, Settled] = {}
-    for item in items:
+    for where, item in items.items():
         begin = item.begin
-        sr = None if begin.sr is None else srs.get(begin.sr)
-        if sr is not None and sr.account_id != begin.account_id:
-            sr = None
-        name = _new_name(begin, sr)
-        row = _new_version(begin, name["id"], 1) | _ended(item)
-        version = rows.version(_VERSION_DEFAULTS | row | {"path": begin.path, "sr": name["sr"]})
-        named.append(name)
-        rows_.append(row)
+        if where in known:
+            name_id, number = known[where]
+            last = before.get(name_id)
+            if last is not None and _same(last, item):
+                settled[begin.id] = Settled(rows.version(last), repeats=True)
+                continue
+            sr = None if number is None else srs[number]
+        else:
+            last = None
+            sr = None if begin.sr is None else srs.get(begin.sr)
+            if sr is not None and sr.account_id != begin.account_id:
+                sr = None
+            new_names.append(_new_name(begin, sr))
+            name_id = new_names[-1]["id"]
+        row = _new_version(begin, name_id, 1 if last is None else last["number"] + 1) | _ended(item)
+        new_versions.append(row)
+        shown = {"epoch": 1, "path": begin.path, "sr": None if sr is None else sr.number}
+        version = rows.version(row | shown)
         events.append(_event(version, begin.login, item.ended_at))
         if sr is not None and item.state is VersionState.COMPLETE:
             events += await requests.note_response(tx, sr, item.ended_at, by="file", file=version.id)
         settled[begin.id] = Settled(version, repeats=False)
-    await tx.execute(names.insert(), named)
-    await tx.execute(versions.insert(), rows_)
+    if new_names:
+        await tx.execute(_ADD_NAMES, new_names)
+    if new_versions:
+        await tx.execute(_ADD_VERSIONS, new_versions)
     await outbox.record(tx, *events)
     return settled
+
+
+def _same(last: Any, item: Settle) -> bool:
+    """Whether the version in the row *last* is whole and has the bytes that have come again."""
+    whole = item.state is VersionState.COMPLETE and last["state"] == "complete"
+    return whole and last["sha256"] == item.sha256 and last["size"] == item.size
 
 
 def _new_name(begin: Begin, sr: Request | None) -> dict[str, Any]:
@@ -316,9 +345,7 @@ async def _twin(tx: AsyncConnection, version: Version, item: Settle) -> Version 
         .limit(1)
     )
     row = found.mappings().first()
-    if row is None or row["state"] != "complete" or row["sha256"] != item.sha256 or row["size"] != item.size:
-        return None
-    return rows.version(row)
+    return rows.version(row) if row is not None and _same(row, item) else None
 
 
 async def _own_request(tx: AsyncConnection, account_id: str, number: str) -> Request | None:
@@ -352,5 +379,3 @@ _EVENTS = {
     VersionState.DAMAGED: EventType.FILE_DAMAGED,
     VersionState.COMPLETE: EventType.FILE_RECEIVED,
 }
-
-_VERSION_DEFAULTS: dict[str, Any] = {"epoch": 1}

@@ -72,6 +72,10 @@ class Smtp(Section):
     """The authserv-id that our relays write into Authentication-Results (RFC 8601 section 2.5). All others are ignored.
     """
 
+    name_servers: tuple[str, ...] = Field(default=(), examples=[["192.0.2.53", "192.0.2.54:5353"]])
+    """The name servers that are asked about senders under "verify", as address or address:port. Default: the system's.
+    """
+
     closed_mail: Literal["refuse", "file-marked"] = "refuse"
     """What happens to mail about a closed SR: refused with the region's telephone, or filed with a mark and not acted
     upon.

@@ -23,8 +23,9 @@ from gateway.domain.subject import SubjectGrammar
 from gateway.doorway import Doorway
 from gateway.examine.mail import ANSWER_MOST
 from gateway.examine.worker import Crew, Limits
+from gateway.smtp.authentication import Authenticator
 from gateway.smtp.examination import Examination
-from gateway.smtp.filing import Filing
+from gateway.smtp.filing import Filing, Judge
 from gateway.smtp.listener import Listener
 from gateway.spool import Spool
 from gateway.store import Store
@@ -38,10 +39,11 @@ async def serve(doorway: Doorway) -> None:
     spool = await asyncio.to_thread(Spool, config.gateway.state_dir)
     store = await Store.open(config.store_url)
     crew = Crew(config.examine.workers, worker_limits(config))
+    authenticator = Authenticator(config.smtp)
     try:
         examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
         looking = asyncio.create_task(examination.run(), name="examination")
-        listener, filing = build(config, store, spool, examination.wake)
+        listener, filing = build(config, store, spool, authenticator.judge, examination.wake)
         doorway.on_reload(lambda: renew(listener, config))
         await listener.listen(doorway.sockets)
         doorway.ready()
@@ -56,11 +58,14 @@ async def serve(doorway: Doorway) -> None:
         looking.cancel()
         await asyncio.wait({looking})
     finally:
+        await authenticator.close()
         await crew.close()
         await store.close()
 
 
-def build(config: Config, store: Store, spool: Spool, filed: Callable[[], None]) -> tuple[Listener, Filing]:
+def build(
+    config: Config, store: Store, spool: Spool, judge: Judge, filed: Callable[[], None]
+) -> tuple[Listener, Filing]:
     """The door's parts, wired together; *filed* is called when an update is to be looked into."""
     settings = config.smtp
     ftps_host = config.ftps.masquerade_address or config.gateway.hostname
@@ -76,6 +81,7 @@ def build(config: Config, store: Store, spool: Spool, filed: Callable[[], None])
         regions=aliases,
         too_large=say.too_large(settings.max_message_size, ftps_host),
         next_business_moment=config.next_business_moment,
+        judge=judge,
         filed=filed,
     )
     listener = Listener(

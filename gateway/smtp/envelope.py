@@ -14,6 +14,8 @@ class Peer:
     address: str
     hello: str
     tls: str | None
+    trusted: bool = False
+    """Whether it is a relay of ours."""
 
 
 @dataclass(frozen=True, slots=True)

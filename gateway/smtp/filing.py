@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,7 @@ from gateway.domain.ids import new_id
 from gateway.domain.plain_text import plain_text
 from gateway.domain.policy import (
     Answer,
+    Authentication,
     Decision,
     Facts,
     Filed,
@@ -119,6 +120,13 @@ _OUTCOMES: dict[type[Decision], Outcome] = {
 }
 
 
+Judge = Callable[[Arrival, Mailbox], Awaitable[Authentication]]
+
+
+async def _nobody_asks(arrival: Arrival, sender: Mailbox) -> Authentication:
+    return Authentication.OFF
+
+
 @dataclass
 class Filing:
     """Files messages for the mail door. One for a process: *run* is its life's name in the ledger."""
@@ -132,6 +140,8 @@ class Filing:
     too_large: Reply
     next_business_moment: Callable[[str | None, datetime], datetime | None] = lambda region, at: None
     """When somebody reads the mail of a region that arrived at some moment."""
+    judge: Judge = _nobody_asks
+    """Whether a sender is genuine; asked about mail that may be filed."""
     filed: Callable[[], None] = lambda: None
     """Called after the commit of a new update: somebody is to look inside."""
     run: str = field(default_factory=new_id)
@@ -145,7 +155,11 @@ class Filing:
         number = self.sequence
         letter = arrival.letter
         await letter.settle()
-        item = self._look(arrival, number)
+        try:
+            item = await self._look(arrival, number)
+        except Exception:  # a defect of ours; the sender keeps the message, the ledger gets its row
+            self._owed.append(self._unread(arrival, number))
+            raise
         try:
             settled = await self._settle(item)
         except Exception:
@@ -178,16 +192,20 @@ class Filing:
 
     # --- facts -------------------------------------------------------------------------------------------------------
 
-    def _look(self, arrival: Arrival, sequence: int) -> Item:
+    async def _look(self, arrival: Arrival, sequence: int) -> Item:
         """What is known of a message without the store."""
         letter = arrival.letter
         headers = letter.headers
         sender = sender_of(headers)
         subject = _subject(headers)
         reading = self.grammar.read(subject)
+        authentication = Authentication.OFF
+        if isinstance(sender, Mailbox) and isinstance(reading, Found) and letter.fault is None:
+            authentication = await self.judge(arrival, sender)
         facts = Facts(
             naming=_NAMING[type(reading)],
             sender=sender.address.lower() if isinstance(sender, Mailbox) else None,
+            authentication=authentication,
             fault=letter.fault,
             hops=sum(name == "received" for name, _ in headers.fields),
             automatic=sign_of(headers, arrival.sender, subject) is not None,
@@ -207,6 +225,11 @@ class Filing:
             raw=raw,
             body=plain_text(headers, raw[headers.body_at :]) if raw is not None else None,
         )
+
+    def _unread(self, arrival: Arrival, sequence: int) -> Item:
+        """A message that could not even be looked at."""
+        facts = Facts(naming=Naming.ABSENT, sender=None)
+        return Item(arrival, sequence, self.clock.now(), facts, "", None, None, None, None, None, None, _NOT_RECORDED)
 
     # --- decision and commit -----------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import TypeVar
 
 from gateway import log as voices
@@ -53,6 +54,11 @@ class Letter:
     def raw(self) -> bytes | None:
         """The whole message if it is small, or else None."""
         return None if self.large or self.fault is not None else bytes(self._held)
+
+    @property
+    def path(self) -> Path | None:
+        """Where a large message lies while it is not sealed, or None."""
+        return self._file.path if self._file is not None else None
 
     @property
     def headers(self) -> Headers:

@@ -425,7 +425,12 @@ class Session(SMTP):
         if line_ends.bare and letter.fault in (None, Fault.HEADER_TOO_LARGE):  # a header never ends without its CR LF
             letter.fault = Fault.BARE_LINE_END
         arrival = Arrival(
-            peer=Peer(self.address, self._hello, self._protected.version() if self._protected else None),
+            peer=Peer(
+                self.address,
+                self._hello,
+                self._protected.version() if self._protected else None,
+                self._listener.trusted(self.address),
+            ),
             sender=str(self._sender or ""),
             recipients=tuple(dict.fromkeys(self._recipients)),
             letter=letter,

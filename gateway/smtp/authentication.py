@@ -1,0 +1,91 @@
+"""Who says that a sender is genuine: a worker that asks the DNS, our own relay, or nobody.
+
+Rules: nobody is asked about a mail that would be refused whoever wrote it. A worker that dies of a message says nothing
+for its sender (*unverified*); one that waits too long for the DNS is no verdict (*unknown*: the sender tries again).
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from gateway import log as voices
+from gateway.config.smtp import Smtp
+from gateway.domain import authentication_results
+from gateway.domain.policy import Authentication
+from gateway.domain.sender import Mailbox
+from gateway.examine.worker import Crew, Limits, Reason, WorkerDied
+from gateway.smtp.envelope import Arrival
+
+TASK = "gateway.examine.sender:authenticate"
+BUDGET = Limits(cpu_seconds=10.0, wall_seconds=25.0)
+"""What one sender may cost; DKIM hashes the whole message."""
+WORKERS = 2
+_NEEDED = ("dkim", "spf", "authheaders", "dns")
+
+log = voices.get(__name__)
+
+
+class NotInstalled(Exception):
+    """``sender_authentication = "verify"`` needs the extra ``mailauth``; the text says what is missing."""
+
+
+class Authenticator:
+    """Judges senders as ``[smtp] sender_authentication`` says."""
+
+    def __init__(self, settings: Smtp) -> None:
+        """Raises NotInstalled."""
+        self._settings = settings
+        self._crew: Crew | None = None
+        if settings.sender_authentication == "verify":
+            missing = [name for name in _NEEDED if find_spec(name) is None]
+            if missing:
+                raise NotInstalled(
+                    f'[smtp] sender_authentication = "verify" needs {", ".join(missing)}: '
+                    "install inbound-gateway[mailauth]"
+                )
+            self._crew = Crew(WORKERS, BUDGET)
+
+    async def judge(self, arrival: Arrival, sender: Mailbox) -> Authentication:
+        """Whether *sender* is who wrote the message."""
+        match self._settings.sender_authentication:
+            case "verify":
+                return await self._verify(arrival, sender)
+            case "trusted-relay":
+                return self._believe(arrival, sender)
+            case _:
+                return Authentication.OFF
+
+    async def close(self) -> None:
+        if self._crew is not None:
+            await self._crew.close()
+
+    def _believe(self, arrival: Arrival, sender: Mailbox) -> Authentication:
+        authserv_id = self._settings.authserv_id
+        if authserv_id is None or not arrival.peer.trusted:
+            return Authentication.UNVERIFIED
+        fields = arrival.letter.headers.all("authentication-results")
+        return authentication_results.read(fields, authserv_id, sender.domain)
+
+    async def _verify(self, arrival: Arrival, sender: Mailbox) -> Authentication:
+        assert self._crew is not None
+        raw, path = arrival.letter.raw, arrival.letter.path
+        try:
+            answer = await self._crew.run(
+                TASK,
+                domain=sender.domain,
+                peer=arrival.peer.address,
+                hello=arrival.peer.hello,
+                sender=arrival.sender,
+                path=str(path) if path is not None else None,
+                message=raw.decode("latin-1") if raw is not None else None,
+                name_servers=list(self._settings.name_servers),
+            )
+            verdict = Authentication(answer["verdict"])
+        except WorkerDied as death:
+            log.warning("a worker died judging a sender", id=arrival.letter.id, reason=death.reason.value)
+            return Authentication.UNKNOWN if death.reason is Reason.WALL else Authentication.UNVERIFIED
+        except (KeyError, ValueError):
+            log.warning("a worker's answer about a sender is no answer", id=arrival.letter.id)
+            return Authentication.UNVERIFIED
+        log.info("sender judged", id=arrival.letter.id, verdict=verdict.value, because=str(answer.get("because"))[:500])
+        return verdict

@@ -1,0 +1,47 @@
+"""Authentication-Results of our own relay: whose field counts, and for whom a result speaks."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.domain.authentication_results import read
+from gateway.domain.policy import Authentication
+
+PASS, UNVERIFIED = Authentication.PASS, Authentication.UNVERIFIED
+
+
+@pytest.mark.parametrize(
+    "fields, verdict",
+    [
+        ([b"mx.example.org; dmarc=pass header.from=example.com"], PASS),
+        ([b"MX.Example.ORG; DMARC=Pass (p=reject) Header.From=Example.com"], PASS),
+        ([b"mx.example.org 1; spf=pass smtp.mailfrom=eva@example.com"], PASS),
+        ([b"mx.example.org; dkim=pass header.d=example.com header.s=a; spf=fail smtp.mailfrom=x@y.example"], PASS),
+        ([b"mx.example.org; dkim=pass (2048-bit key; comment) header.d=example.com"], PASS),
+        ([b"mx.example.org; dkim=fail header.d=example.com; dkim=pass header.d=example.com"], PASS),
+        ([b"mx.example.org; dkim=pass header.d=example.net"], UNVERIFIED),
+        ([b"mx.example.org; dkim=pass header.d=ample.com"], UNVERIFIED),
+        ([b"mx.example.org; dmarc=pass header.from=example.net"], UNVERIFIED),
+        ([b"mx.example.org; spf=pass smtp.helo=example.com"], UNVERIFIED),
+        ([b"mx.example.org; dkim=pass"], UNVERIFIED),
+        ([b"mx.example.org; none"], UNVERIFIED),
+        ([b"mx.example.org"], UNVERIFIED),
+        ([b"mx.example.org; (dmarc=pass header.from=example.com)"], UNVERIFIED),
+        ([b"other.example.org; dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([b"mx.example.org.evil.example; dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([b"mx.example.org; dmarc=none", b"mx.example.org; dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([b"other.example.org; spf=none", b"mx.example.org; dmarc=pass header.from=example.com"], PASS),
+        ([b"mx.example.org; dmarc=fail (p=reject dis=none) header.from=example.com"], Authentication.REJECT),
+        ([b"mx.example.org; dmarc=fail (p=quarantine) header.from=example.com"], Authentication.QUARANTINE),
+        ([b"mx.example.org; dmarc=fail (p=none) header.from=example.com"], UNVERIFIED),
+        ([b"mx.example.org; dmarc=temperror header.from=example.com"], UNVERIFIED),
+        ([], UNVERIFIED),
+        ([b""], UNVERIFIED),
+        ([b"\xff;" * 50_000], UNVERIFIED),
+        ([b"mx.example.org; " + b"(" * 8_000], UNVERIFIED),
+    ],
+)
+def test_only_our_relays_first_field_counts_and_only_for_the_authors_domain(
+    fields: list[bytes], verdict: Authentication
+) -> None:
+    assert read(fields, "mx.example.org", "example.com") is verdict

@@ -1,0 +1,265 @@
+"""Is the sender genuine? SPF, DKIM and DMARC against a name server of the test's own; and a relay that says so."""
+
+from __future__ import annotations
+
+import smtplib
+import socket
+import threading
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import dkim
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import pytest
+
+from gateway.config.smtp import Smtp
+from gateway.examine import sender
+from gateway.testing.mail_door import MailDoor, mail_door
+
+# pyspf's source has such sequences; it is compiled when a test first imports it.
+pytestmark = pytest.mark.filterwarnings("ignore:invalid escape sequence")
+
+
+class NameServer:
+    """Answers from a table of (name, type) → records; a name in *broken* gets SERVFAIL."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], list[str]] = {}
+        self.broken: set[str] = set()
+        self.asked: list[str] = []
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._socket.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                packet, peer = self._socket.recvfrom(4096)
+            except OSError:
+                return
+            if packet == b"stop":
+                return
+            query = dns.message.from_wire(packet)
+            question = query.question[0]
+            name = question.name.to_text(True).lower()
+            self.asked.append(name)
+            answer = dns.message.make_response(query)
+            answer.flags |= dns.flags.RA
+            found = self.records.get((name, dns.rdatatype.to_text(question.rdtype)))
+            if name in self.broken:
+                answer.set_rcode(dns.rcode.SERVFAIL)
+            elif found:
+                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", question.rdtype, *found))
+            elif not any(known == name for known, _ in self.records):
+                answer.set_rcode(dns.rcode.NXDOMAIN)
+            self._socket.sendto(answer.to_wire(), peer)
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
+            last.sendto(b"stop", self._socket.getsockname())
+        self._thread.join(10)
+        self._socket.close()
+
+
+@pytest.fixture
+def names() -> Iterator[NameServer]:
+    server = NameServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def key() -> tuple[bytes, str]:
+    """A DKIM key: the private one in PEM, the public one as its record."""
+    from base64 import b64encode
+
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    private = rsa.generate_private_key(65537, 2048)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+    )
+    public = private.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return pem, f"v=DKIM1; k=rsa; p={b64encode(public).decode()}"
+
+
+MAIL = b"From: Eva <eva@example.com>\r\nTo: support@example.com\r\nSubject: SR# 12345 x\r\n\r\ntext\r\n"
+
+
+def quoted(text: str) -> str:
+    return " ".join(f'"{text[start : start + 200]}"' for start in range(0, len(text), 200))
+
+
+def signed(raw: bytes, key: tuple[bytes, str], domain: bytes = b"example.com", **options: Any) -> bytes:
+    return bytes(dkim.sign(raw, b"sel", domain, key[0], **options)) + raw
+
+
+def verdict(names: NameServer, raw: bytes = MAIL, **changes: str) -> str:
+    """The task, in this process, as it runs in a worker."""
+    facts = {"domain": "example.com", "peer": "192.0.2.9", "hello": "mx.example.com", "sender": "eva@example.com"}
+    answer = sender.authenticate(**{**facts, **changes}, message=raw.decode("latin-1"), name_servers=[names.address])
+    return str(answer["verdict"])
+
+
+def test_spf_that_is_aligned_passes(names: NameServer) -> None:
+    names.records[("example.com", "TXT")] = [quoted("v=spf1 ip4:192.0.2.0/24 -all")]
+    assert verdict(names) == "pass"
+    assert verdict(names, peer="198.51.100.1") == "unverified"
+
+
+def test_spf_of_another_domain_is_no_pass_for_this_one(names: NameServer) -> None:
+    names.records[("evil.example.net", "TXT")] = [quoted("v=spf1 +all")]
+    assert verdict(names, sender="x@evil.example.net") == "unverified"
+
+
+def test_a_dkim_signature_of_the_authors_domain_passes(names: NameServer, key: tuple[bytes, str]) -> None:
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    raw = signed(MAIL, key)
+    assert verdict(names, raw) == "pass"
+    assert verdict(names, b"Received: from a by b; today\r\n" + raw) == "pass"
+    assert verdict(names, raw.replace(b"text", b"test")) == "unverified"
+
+
+def test_a_signature_of_another_domain_or_over_a_part_of_the_body_proves_nothing(
+    names: NameServer, key: tuple[bytes, str]
+) -> None:
+    names.records[("sel._domainkey.example.net", "TXT")] = [quoted(key[1])]
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    assert verdict(names, signed(MAIL, key, b"example.net")) == "unverified"
+    assert verdict(names, signed(MAIL, key, length=True) + b"appended\r\n") == "unverified"
+
+
+def test_alignment_is_relaxed_unless_the_domain_says_strict(names: NameServer, key: tuple[bytes, str]) -> None:
+    names.records[("sel._domainkey.mail.example.com", "TXT")] = [quoted(key[1])]
+    raw = signed(MAIL, key, b"mail.example.com")
+    assert verdict(names, raw) == "pass"
+    names.records[("_dmarc.example.com", "TXT")] = [quoted("v=DMARC1; p=reject; adkim=s")]
+    assert verdict(names, raw) == "reject"
+
+
+@pytest.mark.parametrize(
+    "policy, expected", [("reject", "reject"), ("quarantine", "quarantine"), ("none", "unverified")]
+)
+def test_dmarc_says_what_becomes_of_what_does_not_pass(names: NameServer, policy: str, expected: str) -> None:
+    names.records[("_dmarc.example.com", "TXT")] = [quoted(f"v=DMARC1; p={policy}")]
+    assert verdict(names) == expected
+
+
+def test_a_subdomain_follows_its_organisations_policy(names: NameServer) -> None:
+    names.records[("_dmarc.example.co.uk", "TXT")] = [quoted("v=DMARC1; p=none; sp=reject")]
+    assert verdict(names, domain="a.b.example.co.uk") == "reject"
+    assert verdict(names, domain="example.co.uk") == "unverified"
+
+
+def test_dns_that_does_not_answer_is_no_verdict_unless_something_else_passes(
+    names: NameServer, key: tuple[bytes, str]
+) -> None:
+    names.broken.add("_dmarc.example.com")
+    assert verdict(names) == "unknown"
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    assert verdict(names, signed(MAIL, key)) == "pass"
+    names.broken.add("sel._domainkey.example.com")
+    assert verdict(names, signed(MAIL, key)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"DKIM-Signature: \r\n" + MAIL,
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=..; h=from; bh=x; b=x\r\n" + MAIL,
+        b"".join(
+            b"DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=s; h=from; bh=AA==; b=AA==\r\n" % n
+            for n in range(300)
+        )
+        + MAIL,
+        b"DKIM-Signature: v=1; a=rsa-sha256; d=example.com; s=s; h=from; bh=" + b"A" * 100_000 + b"; b=AA==\r\n" + MAIL,
+        b"\xff\xfe" * 1000,
+        b"",
+    ],
+    ids=["empty", "no name", "many", "huge", "bytes", "nothing"],
+)
+def test_smtp_19_hostile_signatures_are_no_pass_and_no_exception(names: NameServer, raw: bytes) -> None:
+    assert verdict(names, raw) == "unverified"
+    assert len(names.asked) < 30
+
+
+@pytest.fixture
+def judging(state: Path, names: NameServer) -> Iterator[MailDoor]:
+    with mail_door(state, Smtp(sender_authentication="verify", name_servers=(names.address,))) as door:
+        furnish(door)
+        yield door
+
+
+def furnish(door: MailDoor) -> None:
+    acme = door.add_account()
+    door.add_contact("eva@example.com", acme)
+    door.add_sr("12345", acme)
+    door.add_sr("777", acme, "Closed", "Problem Resolved")
+
+
+def send(door: MailDoor, raw: bytes = MAIL) -> tuple[int, str]:
+    with smtplib.SMTP(*door.address, local_hostname="mx.example.com", timeout=60) as client:
+        client.ehlo()
+        client.mail("eva@example.com")
+        client.rcpt("support@example.com")
+        code, text = client.data(raw)
+        return code, text.decode()
+
+
+def test_a_genuine_sender_is_filed_without_the_mark_and_told_details(judging: MailDoor, names: NameServer) -> None:
+    names.records[("example.com", "TXT")] = [quoted("v=spf1 ip4:127.0.0.1 -all")]
+    assert send(judging)[0] == 250
+    assert judging.updates()[0].marks == ()
+    code, text = send(judging, MAIL.replace(b"12345", b"777"))
+    assert code == 550
+    assert "SR 777 is closed" in text
+
+
+def test_an_unverified_sender_is_filed_with_the_mark_and_told_no_details(judging: MailDoor) -> None:
+    assert send(judging)[0] == 250
+    assert judging.updates()[0].marks == ("unverified",)
+    code, text = send(judging, MAIL.replace(b"12345", b"777"))
+    assert code == 550
+    assert "777" not in text
+
+
+def test_dmarc_reject_quarantine_and_a_silent_dns(judging: MailDoor, names: NameServer) -> None:
+    names.records[("_dmarc.example.com", "TXT")] = [quoted("v=DMARC1; p=reject")]
+    code, text = send(judging)
+    assert (code, text[:6]) == (550, "5.7.26")
+    names.records[("_dmarc.example.com", "TXT")] = [quoted("v=DMARC1; p=quarantine")]
+    assert send(judging, MAIL + b"held\r\n")[0] == 250
+    names.broken.add("_dmarc.example.com")
+    assert send(judging, MAIL + b"again\r\n")[0] == 451
+    assert judging.updates() == []
+    assert [row["outcome"] for row in judging.ledger()] == ["refused", "quarantined", "deferred"]
+
+
+def test_a_large_message_is_judged_too(judging: MailDoor, names: NameServer, key: tuple[bytes, str]) -> None:
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    assert send(judging, signed(MAIL + b"0123456789abcdef\r\n" * 20_000, key))[0] == 250
+    assert "unverified" not in judging.updates()[0].marks
+
+
+def test_smtp_19_our_relay_is_believed_and_nobody_else(state: Path) -> None:
+    said = b"Authentication-Results: mx.example.org; dmarc=pass header.from=example.com\r\n"
+    ours = {"sender_authentication": "trusted-relay", "authserv_id": "mx.example.org"}
+    with mail_door(state, Smtp(**ours, trusted_relays=(ip_network("127.0.0.0/8"),))) as door:
+        furnish(door)
+        assert send(door, said + MAIL)[0] == 250
+        assert send(door, said.replace(b"mx.example.org", b"mx.example.net") + MAIL + b"2\r\n")[0] == 250
+        assert [update.marks for update in door.updates()] == [(), ("unverified",)]
+    with mail_door(state, Smtp(**ours, trusted_relays=(ip_network("192.0.2.0/24"),))) as door:
+        assert send(door, said + MAIL + b"3\r\n")[0] == 250
+        assert door.updates()[-1].marks == ("unverified",)

@@ -40,6 +40,14 @@ async def by_ids(connection: AsyncConnection, account_ids: Collection[str]) -> d
     return found
 
 
+async def logins(connection: AsyncConnection, account_ids: Collection[str]) -> dict[str, str]:
+    """The logins of a few accounts, by their ids."""
+    found = await connection.execute(
+        select(accounts.c.id, accounts.c.login).where(accounts.c.id.in_(list(account_ids)))
+    )
+    return {row.id: row.login for row in found}
+
+
 async def by_combination(connection: AsyncConnection, sold_to: str, end_user: str) -> Account | None:
     return await _one(connection, (accounts.c.sold_to == sold_to) & (accounts.c.end_user == end_user))
 

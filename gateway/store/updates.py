@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.events import Event, EventType, about_request, timestamp
 from gateway.domain.records import Attachment, Request, Update, Visibility
 from gateway.domain.status import Status
-from gateway.store import outbox, requests, rows
+from gateway.store import accounts, outbox, requests, rows
 from gateway.store.tables import attachments, update_bodies, updates
 from gateway.store.tables import requests as requests_table
 
@@ -64,11 +64,12 @@ async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
     answered = {each.sr: each.received_at for each in new if each.answers}
     for number, at in answered.items():
         await requests.change(tx, number, customer_responded_at=at)
-    await outbox.record(tx, *(event for each in new for event in _events(each)))
+    logins = await accounts.logins(tx, {each.account_id for each in new})
+    await outbox.record(tx, *(event for each in new for event in _events(each, logins[each.account_id])))
 
 
-def _events(new: New) -> list[Event]:
-    facts: dict[str, Any] = {"update": new.id, "account": new.account_id, "sender": new.sender}
+def _events(new: New, login: str) -> list[Event]:
+    facts: dict[str, Any] = {"update": new.id, "account": login, "sender": new.sender}
     if new.next_business_moment is not None:
         facts["next_business_moment"] = timestamp(new.next_business_moment)
     at = new.received_at
@@ -129,13 +130,12 @@ async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, m
         .where(requests_table.c.number == chosen.sr, requests_table.c.customer_responded_at == chosen.received_at)
         .values(customer_responded_at=None)
     )
-    facts = {"update": chosen.id, "sender": chosen.sender}
+    login = (await accounts.logins(tx, {to.account_id}))[to.account_id]
+    facts = {"update": chosen.id, "account": login, "sender": chosen.sender}
     await outbox.record(tx, about_request(EventType.UPDATE_MOVED, to.number, at, **facts, moved_from=chosen.sr))
     if Status(to.status, to.substatus or "").waits_for_customer:
         await requests.change(tx, to.number, customer_responded_at=chosen.received_at)
-        await outbox.record(
-            tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts, account=to.account_id)
-        )
+        await outbox.record(tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts))
 
 
 async def unexamined(connection: AsyncConnection, limit: int = 100) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 def plain_text(headers: Headers, body: bytes) -> str | None:
     """The text of a simple mail, or None where it is not simple."""
-    if len(body) > LONGEST or body.startswith(b"begin") or any(sign in body for sign in _NOT_SIMPLE):
+    if headers.defects or len(body) > LONGEST or body.startswith(b"begin") or any(sign in body for sign in _NOT_SIMPLE):
         return None
     part = content_type(headers.first("content-type"))
     if part.value != "text/plain" or "name" in part.parameters or headers.first("content-disposition"):

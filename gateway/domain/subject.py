@@ -66,14 +66,14 @@ _EDGE = rf"(?=$|[{_CLOSING}{_UNSPACED}]|,(?![0-9{_TRAILING}])|[{_TRAILING}]+(?:\
 _GROUPED = re.compile(r"[0-9]{1,3}")
 _GROUP_FOLLOWS = re.compile(r"\s[0-9]{3}(?![0-9])")
 
+_TAG = r"(?!\s*sr\s*\#)"
+"""No tag is the phrase itself in brackets."""
 _STEP = re.compile(
     rf"""\s*(?:
         (?:{"|".join(sorted(map(re.escape, (*PREFIXES, *ANNOUNCEMENTS)), key=len, reverse=True))})
             (?:\s?\[[0-9]{{1,3}}\]|\s?\([0-9]{{1,3}}\)|\^?[0-9]{{1,3}})? \s*{_COLON}
-      | \[ (?!\s*sr\s*\#) [^\[\]]{{1,80}} \]
-      | 【 (?!\s*sr\s*\#) [^【】]{{1,80}} 】
-      | 〔 (?!\s*sr\s*\#) [^〔〕]{{1,80}} 〕
-      | \{{ (?!\s*sr\s*\#) [^{{}}]{{1,80}} \}}
+      | (?: \[ {_TAG} [^\[\]]{{1,80}} \] | 【 {_TAG} [^【】]{{1,80}} 】 | 〔 {_TAG} [^〔〕]{{1,80}} 〕
+          | \{{ {_TAG} [^{{}}]{{1,80}} \}} | \( {_TAG} [^()]{{1,40}} \) ) \s*{_COLON}?
     )""",
     re.VERBOSE | re.IGNORECASE,
 )

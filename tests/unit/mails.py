@@ -578,10 +578,25 @@ CLIENTS = [
     Example(
         "no boundary at all",
         HEAD + mime("multipart/mixed", b"Words\r\n"),
-        None,
-        [("attachment-1.bin", "attachment", b"Words\r\n")],
-        {"broken-structure", "no-text"},
+        "Words",
+        [],
+        {"broken-structure"},
     ),
+    Example(
+        "a boundary that stands nowhere",
+        HEAD + mime("multipart/mixed; boundary=x", b"--y\r\n\r\nWords\r\n--y--\r\n"),
+        "--y\n\nWords\n--y--",
+        [],
+        {"broken-structure"},
+    ),
+    Example(
+        "no empty line between fields and words",
+        HEAD + multipart("multipart/mixed", "x", b"Content-Type: text/plain\r\nFirst words\r\nmore: words\r\n"),
+        "First words\nmore: words",
+        [],
+        {"broken-header"},
+    ),
+    Example("no empty line at all", HEAD + b"Words\r\nmore words\r\n", "Words\nmore words", [], {"broken-header"}),
     Example("nothing", HEAD + b"\r\n", None, [], {"no-text"}),
     Example("bare line feeds", (HEAD + b"\r\nOne\r\nTwo\r\n").replace(b"\r\n", b"\n"), "One\nTwo"),
     Example(

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from gateway.domain import mime
-from gateway.domain.headers import Headers, split
+from gateway.domain.headers import HeaderDefect, Headers, split
 from gateway.examine.mail.marks import Mark
 
 MOST_PARTS = 1_000
@@ -26,6 +26,7 @@ MOST_CANDIDATES = 100_000
 
 _MESSAGES = ("message/rfc822", "message/global")
 _EMPTY_LINE = re.compile(rb"\r?\n")
+_NO_FIELD = re.compile(rb"^[^ \t:\r\n][^:\r\n]*\r?$", re.MULTILINE)
 _BLANK = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 
@@ -85,6 +86,7 @@ class _Reader:
         headers = split(self._message[start:body_at])
         if headers.defects:
             self._marks.add(Mark.BROKEN_HEADER)
+            body_at = self._words_at(headers, start, body_at, end)
         kind = mime.content_type(headers.first("content-type"), default)
         part = Part(position, headers, kind, mime.read_field(headers.first("content-disposition")), body_at, end)
         if part.main_type == "multipart":
@@ -99,13 +101,20 @@ class _Reader:
         lf = self._message.find(b"\n\n", start, end if crlf < 0 else crlf)
         return lf + 2 if lf >= 0 else crlf + 3 if crlf >= 0 else end
 
+    def _words_at(self, headers: Headers, start: int, body_at: int, end: int) -> int:
+        """Where the body begins if the empty line before it is missing: at the first line that is no field."""
+        if HeaderDefect.LINE_WITHOUT_COLON not in headers.defects or self._message[body_at:end].strip():
+            return body_at
+        line = _NO_FIELD.search(self._message, start, body_at)
+        return line.start() if line else body_at
+
     def _open(self, part: Part, depth: int) -> None:
         boundary = part.type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
         if depth > DEEPEST:
             self._marks.add(Mark.TOO_DEEP)
             return
         if not boundary or len(boundary) > 400:
-            self._marks.add(Mark.BROKEN_STRUCTURE)
+            self._close(part)
             return
         default = "message/rfc822" if part.type.value == "multipart/digest" else "text/plain"  # RFC 2046 section 5.1.5
         for number, (start, end) in enumerate(self._between(boundary, part.start, part.end), 1):
@@ -114,7 +123,12 @@ class _Reader:
                 return
             part.parts.append(self.part(f"{part.position}.{number}", start, end, default, depth + 1))
         if not part.parts:
-            self._marks.add(Mark.BROKEN_STRUCTURE)
+            self._close(part)
+
+    def _close(self, part: Part) -> None:
+        """No part of it can be found: what it holds are words, as far as anybody can tell."""
+        self._marks.add(Mark.BROKEN_STRUCTURE)
+        part.type = mime.Field("text/plain")
 
     def _between(self, boundary: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Where the parts lie between the delimiter lines of *boundary*."""

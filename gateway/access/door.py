@@ -16,6 +16,7 @@ import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from gateway import log as logs
@@ -28,7 +29,7 @@ from gateway.domain import throttle
 from gateway.domain.admission import Admitted, WrongPassword, admit, session_ends
 from gateway.domain.calendar import Places
 from gateway.domain.events import Event, EventType, about_account
-from gateway.domain.records import Account
+from gateway.domain.records import Account, AccountState
 from gateway.domain.replies import Refusal, Reply
 from gateway.domain.replies import login as replies
 from gateway.store import Store, accounts, bans, one_by_one
@@ -103,7 +104,9 @@ class Access:
             known = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
         present, former = (None, None) if account is None else (account.password_hash, account.former_hash)
         digest = self._remembered.digest(login, password, present, former)
-        match = self._remembered.find(digest)
+        # What a disabled account's right password costs must not tell it from a wrong one: it is never remembered.
+        active = account is None or account.state is AccountState.ACTIVE
+        match = self._remembered.find(digest) if active else None
         try:
             self._refuse_banned(strikes.get(by_address), by_address)
             if match is None and known.get("last_login_from") != peer.address:
@@ -111,7 +114,8 @@ class Access:
             if match is None:
                 if not self._rate.take(by_address):
                     raise Refusal(replies.TOO_MANY_CHECKS, f"too many logins a minute: {by_address}")
-                match = await self._remembered.once(digest, lambda: self._hashing.match(password, present, former))
+                check = partial(self._hashing.match, password, present, former)
+                match = await (self._remembered.once(digest, check) if active else check())
             now = self._clock.now()
             admitted = admit(account, match, now, self._places.of(account.region if account else None))
         except Busy as busy:

@@ -1,7 +1,8 @@
 """Who gets in: the decision at a login, and the decision that a session that got in must end.
 
 Rules: the checks and their order are a table of ``if``, top to bottom; the first that holds decides. Nothing but
-exactly the present or the former password is answered with anything but ``WRONG``.
+exactly the present or the former password is answered with anything but ``WRONG``, and of a disabled account nothing
+is: a wrong password, an unknown login and a disabled account can't be told apart.
 
 Pure: what the store and the password check found comes in, and now; a decision with its words comes out.
 """
@@ -42,7 +43,7 @@ class Admitted:
 
 
 class WrongPassword(Refusal):
-    """Neither password: the refusal that counts as a strike."""
+    """Neither password, or none that opens anything: the refusal that counts as a strike."""
 
 
 class FormerPassword(Refusal):
@@ -55,12 +56,12 @@ def admit(account: Account | None, match: Match, now: datetime, place: Place) ->
         raise WrongPassword(login.WRONG, "no such login")
     if match is Match.NEITHER:
         raise WrongPassword(login.WRONG, "wrong password")
+    if account.state is not AccountState.ACTIVE:
+        raise WrongPassword(login.WRONG, f"account {account.state}")
     overlap_ends = account.former_valid_until
     if match is Match.FORMER and (overlap_ends is None or now >= overlap_ends):
         ended_at = account.former_ended_at or account.password_set_at
         raise FormerPassword(login.ended(ended_at, place), "former password")
-    if account.state is not AccountState.ACTIVE:
-        raise Refusal(login.disabled(place), f"account {account.state}")
     today = local_day(now, place)
     if account.agreement_ends is not None and not account.current_on(today):
         raise Refusal(login.agreement_ended(account.agreement_ends, place), "agreement ended")

@@ -1,7 +1,8 @@
 """What is said at the end of a login over FTPS, and when a session is ended from our side.
 
 Rules: whoever does not give exactly the present or the former password hears ``WRONG``, whatever else is true of the
-account or the name. Who does give one has shown to be the customer's, and is told what to do next.
+account or the name, and so does everybody at a disabled account. Who does give one has shown to be the customer's, and
+is told what to do next.
 """
 
 from __future__ import annotations
@@ -45,10 +46,6 @@ def ended(ended_at: datetime, place: Place) -> Reply:
             f"ask one of your company's Designated Contacts for the new one{_or_call(place)}.",
         ),
     )
-
-
-def disabled(place: Place) -> Reply:
-    return Reply(530, (f"This account is disabled; please call Support{_at(place)}.",))
 
 
 def agreement_ended(last_day: date, place: Place) -> Reply:

@@ -60,13 +60,14 @@ class Receipt:
 
 
 class Intake:
-    """Makes uploads. One for a process; *submit* runs a coroutine on the store's loop from any thread."""
+    """Makes uploads. One for a process, made in the store's loop; *submit* runs a coroutine there from any thread."""
 
     def __init__(self, store: Store, spool: Spool, clock: Clock, submit: Submit) -> None:
         self.store = store
         self.spool = spool
         self.clock = clock
         self.submit = submit
+        self.loop = asyncio.get_running_loop()
         self.boot = boot_id()
         self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
@@ -202,8 +203,7 @@ class Upload:
             self._row.result()
         end = (state, size, sha256, intake.clock.now(), evidence, inspection, modified_at)
         item = uploads.Settle(self._begin, self._recorded, self._epoch, *end)
-        settled: uploads.Settled = intake.submit(intake.store.write(uploads.settle, item)).result()
-        return settled
+        return intake.store.post(uploads.settle, item, intake.loop).result()
 
     def _flush(self) -> None:
         if not self._flushing.acquire(blocking=False):

@@ -8,7 +8,7 @@ the idempotency key: a receiver that has seen it has seen the event.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -52,7 +52,7 @@ def of_account(account_id: str) -> str:
 
 def timestamp(moment: datetime) -> str:
     """2027-01-05T14:00:00Z, as payloads write times (RFC 3339)."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def about_request(type: EventType, number: str, at: datetime, **facts: Any) -> Event:

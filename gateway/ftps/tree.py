@@ -210,7 +210,7 @@ class Tree:
         return self._bridge.run(question)
 
     async def _node(self, path: Path) -> Node | None:
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             return await self._find(connection, path)
 
     async def _find(self, connection: Any, path: Path) -> Node | None:
@@ -224,20 +224,17 @@ class Tree:
                 return None
             if len(path) == 1:
                 return Node(path, request.created_at, reserved=True)
-        text = names.as_text(path)
-        version = await files.newest(connection, self.account.id, text)
+        is_folder, version = await files.at(connection, self.account.id, names.as_text(path))
         if version is not None:
             return self._file_node(version)
-        if await files.folder_exists(connection, self.account.id, text):
-            return Node(path, birth)
-        return None
+        return Node(path, birth) if is_folder else None
 
     async def _for_upload(self, path: Path) -> Version | None:
         if not path:
             raise Refusal(ftp.is_folder("/"))
         if len(path) == 1 and names.folder_number(path[0], self._pattern) is not None:
             raise Refusal(ftp.RESERVED)
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             if len(path) > 1:
                 parent = await self._find(connection, path[:-1])
                 if parent is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select, update
+from sqlalchemy import and_, bindparam, func, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
@@ -38,6 +38,18 @@ async def newest(connection: AsyncConnection, account_id: str, path: str) -> Ver
     found = await connection.execute(_NEWEST, {"account": account_id, "path": path})
     row = found.mappings().first()
     return None if row is None else rows.version(row)
+
+
+_shown = _NEWEST.subquery()
+_AT = select(_FOLDER.exists().label("folder"), _shown).select_from(
+    select(literal(1).label("one")).subquery().outerjoin(_shown, true())
+)
+
+
+async def at(connection: AsyncConnection, account_id: str, path: str) -> tuple[bool, Version | None]:
+    """What is at *path*, in one query: whether customers made a folder there, and what a name there shows."""
+    row = (await connection.execute(_AT, {"account": account_id, "path": path})).mappings().one()
+    return bool(row["folder"]), None if row["id"] is None else rows.version(row)
 
 
 async def in_folder(connection: AsyncConnection, account_id: str, folder: str) -> list[Version]:

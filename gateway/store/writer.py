@@ -17,6 +17,7 @@ import asyncio
 import functools
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -47,7 +48,7 @@ def one_by_one(
 class _Work:
     verb: Verb[Any, Any]
     item: Any
-    done: asyncio.Future[Any] = field(repr=False)
+    done: asyncio.Future[Any] | Future[Any] = field(repr=False)
 
 
 class Writer:
@@ -65,12 +66,20 @@ class Writer:
 
     async def submit(self, verb: Verb[Item, Result], item: Item) -> Result:
         """Run *verb* on *item* and return its result once it is durable; raise what the verb raised or returned."""
-        work = _Work(verb, item, asyncio.get_running_loop().create_future())
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._enqueue(_Work(verb, item, done))
+        return await done
+
+    def post(self, verb: Verb[Item, Result], item: Item, loop: asyncio.AbstractEventLoop) -> Future[Result]:
+        """``submit`` from another thread than the *loop*'s; the future is done when the item is durable."""
+        done: Future[Result] = Future()
+        loop.call_soon_threadsafe(self._enqueue, _Work(verb, item, done))
+        return done
+
+    def _enqueue(self, work: _Work) -> None:
         self._waiting.append(work)
         if self._task is None:
             self._task = asyncio.create_task(self._drain(), name="store-writer")
-        result: Result = await work.done
-        return result
 
     async def close(self) -> None:
         """Commit what waits."""

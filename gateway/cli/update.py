@@ -60,15 +60,26 @@ def move(
 
 
 @app.command("show")
-def show_one(context: typer.Context, update: Id, json: frame.Json = False) -> None:
-    """Show an update with its text."""
+def show_one(
+    context: typer.Context,
+    update: Id,
+    history: Annotated[bool, typer.Option("--history", help="Show quoted history too.")] = False,
+    json: frame.Json = False,
+) -> None:
+    """Show an update with its text; quoted history is folded away."""
     from gateway.admin import updates
+    from gateway.domain.quoting import fold
 
     view = frame.run(context, lambda desk: updates.show(desk, update))
     _brief(view, json)
     if not json and view["body"]:
         print()
-        print("\n".join(show.text(line) for line in view["body"].splitlines()))
+        for segment in fold(view["body"]):
+            lines = segment.text.splitlines()
+            if segment.folded and not history:
+                print(f"[{len(lines)} lines of quoted history; --history shows them]")
+            else:
+                print("\n".join(show.text(line) for line in lines))
 
 
 def _brief(view: dict[str, Any], json: bool) -> None:

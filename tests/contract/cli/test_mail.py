@@ -20,6 +20,8 @@ from .conftest import Shell
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
+_EXAMINED = one_by_one(updates.examined)
+
 
 def in_store(shell: Shell, work: Callable[[Store], Awaitable[Any]]) -> Any:
     async def run() -> Any:
@@ -141,6 +143,18 @@ def test_an_update_that_moves_is_private_again_and_marked(acme: Shell) -> None:
     type, ordering, payload = said(acme)[-1]
     assert (type, ordering, payload["moved_from"]) == ("update.moved", "sr 777", "12345")
     assert audited(acme)[-1] == ("update move", update, {"from": "12345", "to": "777"})
+
+
+def test_quoted_history_is_folded_in_the_view_alone(acme: Shell) -> None:
+    update = receive(acme)
+    body = "My answer.\n\nOn Monday, Ann wrote:\n> one\n> two\n> three\n"
+    in_store(acme, lambda store: store.write(_EXAMINED, updates.Inside(update, NOON, body, (), ())))
+    shown = acme("update", "show", update).out
+    assert "My answer." in shown
+    assert "> two" not in shown
+    assert "[4 lines of quoted history; --history shows them]" in shown
+    assert "> two" in acme("update", "show", update, "--history").out
+    assert acme.json("update", "show", update)["body"] == body
 
 
 def test_moving_nowhere_is_refused(acme: Shell) -> None:

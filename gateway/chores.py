@@ -17,8 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gateway.access import Hashing, Issuer, Keyring, SealingError
-from gateway.access.sealing import key_file
+from gateway.access import Hashing, Issuer
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
 from gateway.domain.retry import Patience
@@ -57,12 +56,7 @@ async def opened(config: Config, clock: Clock | None = None) -> AsyncIterator[li
 
 def issuer(config: Config, hashing: Hashing) -> Issuer:
     """What makes new passwords, sealing them where that is asked for. Raises SealingError."""
-    if not config.rotation.sealed_passwords:
-        return Issuer(hashing)
-    path = key_file(config.rotation.sealing_key)
-    if path is None:
-        raise SealingError("[rotation] sealed_passwords needs sealing_key, or the systemd credential sealing-key")
-    return Issuer(hashing, Keyring(path))
+    return Issuer.of(config, hashing)
 
 
 def _rotation(config: Config, store: Store, clock: Clock, hashing: Hashing) -> list[Job]:

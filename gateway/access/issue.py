@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 from gateway.access.hashing import Hashing
-from gateway.access.sealing import Keyring
+from gateway.access.sealing import Keyring, SealingError, key_file
+from gateway.config import Config
 from gateway.domain import passwords
 from gateway.store.credentials import Credential
 
@@ -32,6 +34,16 @@ class Issuer:
         self._hashing = hashing
         self._keys = keys
         self._generate = generate
+
+    @classmethod
+    def of(cls, config: Config, hashing: Hashing) -> Self:
+        """What the configuration asks for, sealing or not. Raises SealingError where it asks and there is no key."""
+        if not config.rotation.sealed_passwords:
+            return cls(hashing)
+        path = key_file(config.rotation.sealing_key)
+        if path is None:
+            raise SealingError("[rotation] sealed_passwords needs sealing_key, or the systemd credential sealing-key")
+        return cls(hashing, Keyring(path))
 
     async def issue(self, account_id: str) -> Issued:
         """A new password for an account. Raises SealingError where the key can't be used."""

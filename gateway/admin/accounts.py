@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final
 
-from gateway.access import Hashing, Issuer, Keyring, SealingError
-from gateway.access.sealing import key_file
+from gateway.access import Hashing, Issuer, SealingError
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of
 from gateway.domain.calendar import Rhythm
@@ -108,13 +107,13 @@ async def show(desk: Desk, login: str) -> views.View:
     }
 
 
-async def reset(desk: Desk, login: str) -> NewPassword:
-    """A new password, now; the former one ends, after the configured overlap. Raises Refused."""
+async def reset(desk: Desk, login: str, *, at_once: bool = False) -> NewPassword:
+    """A new password, now; the former one ends after the configured overlap, or *at once*. Raises Refused."""
     async with desk.reading() as connection:
         account = await account_of(connection, login)
     now = desk.clock.now()
     issued = await issuer(desk).issue(account.id)
-    overlap = desk.config.rotation.overlap
+    overlap = None if at_once else desk.config.rotation.overlap
     reset = credentials.Reset(
         account_id=account.id,
         credential=issued.credential,
@@ -195,10 +194,8 @@ def _rule(text: str) -> str | None:
 
 
 def issuer(desk: Desk) -> Issuer:
-    rotation = desk.config.rotation
-    path = key_file(rotation.sealing_key) if rotation.sealed_passwords else None
     try:
-        return Issuer(Hashing(threads=1), Keyring(path) if path is not None else None)
+        return Issuer.of(desk.config, Hashing(threads=1))
     except SealingError as error:
         raise Refused(f"{error}; no password was made") from None
 

@@ -5,16 +5,20 @@ resets nothing twice (``gateway.rotation``).
 """
 
 from collections.abc import Callable
-from itertools import groupby
+from datetime import date
 
 from gateway.admin import views
 from gateway.admin.accounts import issuer
-from gateway.admin.desk import Desk
-from gateway.domain.calendar import day_in_words
+from gateway.admin.desk import Desk, Refused
 from gateway.domain.records import Account, AccountState
+from gateway.outbox import TemplateError, Templates
+from gateway.outbox.templates import NEWSLETTER
 from gateway.rotation import Plan, Resets
 from gateway.store import accounts
 from gateway.store.credentials import Credential
+
+OTHERS = "all other regions"
+"""What the newsletter calls accounts whose region is not known."""
 
 
 async def due(desk: Desk) -> list[views.View]:
@@ -49,23 +53,22 @@ async def calendar(desk: Desk) -> str:
 async def notice(desk: Desk) -> str:
     """A paragraph for a newsletter: the coming reset dates, by region."""
     plan = Plan.of(desk.config)
-    dates = sorted(
-        {(account.region or "", plan.day_of(account, account.next_reset)) for account in await _active(desk)
-         if account.next_reset}
-    )  # fmt: skip
-    if not dates:
-        return "No password resets are planned."
-    lines = [
-        f"{region or 'All other regions'}: {', '.join(day_in_words(day) for _, day in days)}"
-        for region, days in groupby(dates, key=lambda entry: entry[0])
+    regions: dict[tuple[date, str], set[str]] = {}
+    for account in await _active(desk):
+        if account.next_reset is not None:
+            local = account.next_reset.astimezone(plan.place_of(account).zone)
+            regions.setdefault((local.date(), f"{local:%H:%M}"), set()).add(account.region or OTHERS)
+    everywhere = all(named == {OTHERS} for named in regions.values())
+    dates = [
+        {"day": day.isoformat(), "time": time, "regions": [] if everywhere else sorted(named)}
+        for (day, time), named in sorted(regions.items())
     ]
-    return (
-        f"{desk.config.gateway.organisation} resets the password of every file-transfer account once a quarter, "
-        "so that access stays with the people you designate. The next resets are on:\n\n"
-        + "\n".join(f"  {line}" for line in lines)
-        + "\n\nDesignated Contacts are reminded before, and find the new password in the account information "
-        "afterwards. It is never sent by mail. Uploads that are running go on to their end."
-    )
+    try:
+        return Templates(desk.config.outbox.templates).paragraph(
+            NEWSLETTER, "en", {"dates": dates, "organisation": desk.config.gateway.organisation}
+        )
+    except TemplateError as error:
+        raise Refused(str(error)) from None
 
 
 async def _active(desk: Desk) -> list[Account]:

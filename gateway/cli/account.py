@@ -103,11 +103,18 @@ def show_one(
 
 
 @app.command()
-def reset(context: typer.Context, login: Login, json: frame.Json = False) -> None:
+def reset(
+    context: typer.Context,
+    login: Login,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="End the former password now, whatever [rotation] overlap says.")
+    ] = False,
+    json: frame.Json = False,
+) -> None:
     """Give an account a new password now and print it, once; the former one ends."""
     from gateway.admin import accounts
 
-    _new_password(frame.run(context, lambda desk: accounts.reset(desk, login)).view(), json)
+    _new_password(frame.run(context, lambda desk: accounts.reset(desk, login, at_once=at_once)).view(), json)
 
 
 @app.command()

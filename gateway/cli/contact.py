@@ -81,7 +81,8 @@ def remove(
 
     async def work(desk: Desk) -> dict[str, object]:
         known = await contacts.remove(desk, email)
-        made = [(await accounts.reset(desk, login)).view() for login in known] if reset_accounts else []
+        # At once, whatever the overlap: who left must not go on with the former password.
+        made = [(await accounts.reset(desk, login, at_once=True)).view() for login in known] if reset_accounts else []
         return {"email": contacts.normal(email), "accounts": known, "resets": made}
 
     gone = frame.run(context, work)

@@ -50,8 +50,7 @@ def test_the_calendar_and_the_newsletter(acme: Shell) -> None:
     assert calendar.startswith("BEGIN:VCALENDAR")
     assert calendar.count("BEGIN:VEVENT") == 2
     notice = acme("account", "rotate", "--notice").out
-    assert "South: " in notice
-    assert "All other regions: " in notice
+    assert " at 10:00 (South, all other regions)" in notice
     assert "never sent by mail" in notice
 
 

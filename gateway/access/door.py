@@ -90,7 +90,7 @@ class Access:
     async def greet(self, address: str) -> None:
         """Refuse a banned address before it says a word. Raises Refusal."""
         subject = throttle.address_subject(address)
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             strikes = (await bans.of(connection, [subject])).get(subject)
         self._refuse_banned(strikes, subject)
 
@@ -98,7 +98,7 @@ class Access:
         """Let *peer* in as *login*, or raise Refusal with the reply to give."""
         login, password = _storable(login), _storable(password)
         by_address, by_login = throttle.address_subject(peer.address), throttle.login_subject(login)
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             account = await accounts.by_login(connection, login)
             strikes = await bans.of(connection, (by_address, by_login))
             known = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
@@ -137,7 +137,7 @@ class Access:
         """Those *sessions* that must end (a reset, a disabled account, an agreement's end), with the 421 of each."""
         if not sessions:
             return {}
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             now_there = await accounts.by_ids(connection, {admitted.account.id for admitted in sessions.values()})
         now = self._clock.now()
         replies = {

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,8 +22,13 @@ class Taken(Exception):
     """A login, a Sold To / End User combination, an address or a number is in use already."""
 
 
+_BY_LOGIN = select(accounts).where(accounts.c.login == bindparam("login"))
+_BY_IDS = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
+
+
 async def by_login(connection: AsyncConnection, login: str) -> Account | None:
-    return await _one(connection, accounts.c.login == login)
+    row = (await connection.execute(_BY_LOGIN, {"login": login})).mappings().first()
+    return None if row is None else rows.account(row)
 
 
 async def by_id(connection: AsyncConnection, account_id: str) -> Account | None:
@@ -35,7 +40,7 @@ async def by_ids(connection: AsyncConnection, account_ids: Collection[str]) -> d
     found: dict[str, Account] = {}
     ids = list(account_ids)
     for start in range(0, len(ids), _AT_ONCE):
-        some = await connection.execute(select(accounts).where(accounts.c.id.in_(ids[start : start + _AT_ONCE])))
+        some = await connection.execute(_BY_IDS, {"ids": ids[start : start + _AT_ONCE]})
         found |= {row["id"]: rows.account(row) for row in some.mappings()}
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event
@@ -36,9 +36,12 @@ class Failure:
     locked: Event | None = None
 
 
+_OF = select(bans).where(bans.c.subject.in_(bindparam("subjects", expanding=True)))
+
+
 async def of(connection: AsyncConnection, subjects: Iterable[str]) -> dict[str, Strikes]:
     """The strikes of those *subjects* that have any."""
-    found = await connection.execute(select(bans).where(bans.c.subject.in_(list(subjects))))
+    found = await connection.execute(_OF, {"subjects": list(subjects)})
     return {row.subject: Strikes(row.score, row.struck_at, row.until) for row in found}
 
 

@@ -6,7 +6,7 @@ returned once, by the verb that made it, and kept as a hash. Whatever ends an ac
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any, Final
@@ -14,6 +14,7 @@ from typing import Any, Final
 from gateway.access import Hashing, Issuer, SealingError
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of
+from gateway.config.types import size, type_size
 from gateway.domain.calendar import Rhythm
 from gateway.domain.ids import new_id
 from gateway.domain.records import Account, AccountState
@@ -21,6 +22,16 @@ from gateway.rotation import Plan
 from gateway.store import Transaction, accounts, contacts, credentials, files, requests
 
 LOGIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}", re.ASCII)
+
+OWN_LIMITS: Final = (
+    "sessions_per_account",
+    "transfers_per_account",
+    "bandwidth_per_account",
+    "bandwidth_per_session",
+    "quota",
+    "largest_file",
+)
+"""The limits of ``[ftps.limits]`` that one account may have its own of; 0 is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +158,16 @@ async def change(desk: Desk, login: str, changes: Mapping[str, Any]) -> views.Vi
         values["rotation_rule"] = _rule(values["rotation_rule"])
     if values.get("data_binding") == "default":
         values["data_binding"] = None
+    limits = _limits(values.pop("limits", ()))
     now = desk.clock.now()
 
     async def step(tx: Transaction) -> Account:
         account = await account_of(tx, login)
         if values.keys() & {"region", "rotation_rule"}:
             values["next_reset"] = Plan.of(desk.config).next_reset(replace(account, **values), now)
+        if limits:
+            merged = {**account.limits, **limits}
+            values["limits"] = {name: value for name, value in merged.items() if value is not None}
         await accounts.change(tx, account.id, **values)
         if "data_binding" in values or not (await account_of(tx, login)).current_on(now.date()):
             await accounts.end_sessions(tx, account.id)
@@ -191,6 +206,20 @@ def _rule(text: str) -> str | None:
         return None if text == "default" else str(Rhythm.parse(text))
     except ValueError as error:
         raise Refused(f"{error}; nothing was changed") from None
+
+
+def _limits(asked: Iterable[str]) -> dict[str, int | None]:
+    """``quota=500GiB`` as numbers; ``default`` is None. Raises Refused."""
+    limits: dict[str, int | None] = {}
+    for each in asked:
+        name, _, value = each.partition("=")
+        if name not in OWN_LIMITS:
+            raise Refused(f'an account has no limit "{name}" of its own; allowed: {", ".join(OWN_LIMITS)}')
+        try:
+            limits[name] = None if value == "default" else 0 if value == "none" else size(value)
+        except ValueError:
+            raise Refused(f'{name}: "{value}" is no limit; allowed: {type_size.words}, none, default') from None
+    return limits
 
 
 def issuer(desk: Desk) -> Issuer:

@@ -181,9 +181,15 @@ def change(
         str | None,
         typer.Option(help='When the password is reset: "first monday monthly 08:00"; default: as all others.'),
     ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE", help="A limit of its own, as in [ftps.limits]: quota=500GiB; none; default. Repeat."
+        ),
+    ] = None,
     json: frame.Json = False,
 ) -> None:
-    """Change an account's region, agreement, data binding or rhythm of resets."""
+    """Change an account's region, agreement, data binding, rhythm of resets or limits."""
     from gateway.admin import accounts
 
     wanted = {
@@ -191,6 +197,7 @@ def change(
         "agreement_ends": agreement_ends.date() if agreement_ends else None,
         "data_binding": data_binding.value if data_binding else None,
         "rotation_rule": rotation_rule,
+        "limits": limit or None,
     }
     changes = {key: value for key, value in wanted.items() if value is not None}
     if not changes:

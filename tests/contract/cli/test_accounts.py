@@ -210,3 +210,14 @@ def test_grants_need_both_ends_and_a_known_access(acme: Shell) -> None:
     assert "no contact bob@" in acme("contact", "grant", "bob@example.com", "acme", "--access", "read-only", code=1).err
     assert "no account x" in acme("contact", "grant", "ann@example.com", "x", "--access", "read-only", code=1).err
     assert "read-write" in acme("contact", "grant", "ann@example.com", "acme", "--access", "all", code=2).err
+
+
+def test_an_account_may_have_limits_of_its_own(acme: Shell) -> None:
+    changed = acme.json("account", "change", "acme", "--limit", "quota=2 GiB", "--limit", "transfers_per_account=3")
+    assert changed["limits"] == {"quota": 2 << 30, "transfers_per_account": 3}
+    changed = acme.json(
+        "account", "change", "acme", "--limit", "quota=none", "--limit", "transfers_per_account=default"
+    )
+    assert changed["limits"] == {"quota": 0}
+    assert "allowed: sessions_per_account" in acme("account", "change", "acme", "--limit", "sessions=1", code=1).err
+    assert "is no limit" in acme("account", "change", "acme", "--limit", "quota=lots", code=1).err

@@ -152,8 +152,8 @@ def test_a_fault_kills_a_door_before_or_after_the_call(tmp_path: Path, what: str
 
 
 def test_a_fault_in_a_module_that_is_not_imported_yet_strikes_when_it_is() -> None:
+    sys.modules.pop("colorsys", None)
     with Faults(Fault("colorsys:rgb_to_hls", "EIO")):
-        sys.modules.pop("colorsys", None)
         import colorsys
 
         with pytest.raises(OSError):

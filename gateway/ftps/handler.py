@@ -471,7 +471,9 @@ class Session(Channel):
         """Start *job* as soon as its data connection is there; its 150 has been said."""
         self.job = job  # ``may_move`` counted it
         cancel(self._idle)
-        if self.data is not None:
+        if self.closed:  # the customer was gone before the 150 could be said
+            job.cut(Ending.CONTROL_LOST)
+        elif self.data is not None:
             stream, self.data = self.data, None
             job.start(stream)
         else:

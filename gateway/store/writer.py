@@ -97,18 +97,19 @@ class Writer:
             await asyncio.wait([self._task])
 
     async def _drain(self) -> None:
+        group: list[_Work] = []
         try:
             while self._waiting:
                 await self._gather()
                 count = min(len(self._waiting), GROUP_LIMIT)
                 group = [work for work in (self._waiting.popleft() for _ in range(count)) if not work.done.done()]
-                try:
-                    await self._commit(group)
-                except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
-                    for work in group:
-                        if not work.done.done():
-                            work.done.set_exception(ConnectionAbortedError(f"the store is closing ({error!r})"))
-                    raise
+                await self._commit(group)
+        except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
+            for work in (*group, *self._waiting):
+                if not work.done.done():
+                    work.done.set_exception(ConnectionAbortedError(f"the store is closing ({error!r})"))
+            self._waiting.clear()
+            raise
         finally:
             self._task = None
 

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -248,15 +248,15 @@ async def test_what_is_written_anew_is_not_durable_any_more(intake: Intake) -> N
 async def test_a_commit_whose_answer_was_lost_leaves_bytes_and_row_together(
     intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = intake.store.write
+    post = intake.store.post
 
-    async def lost(verb: Any, item: Any) -> Any:
-        done = await write(verb, item)
-        if verb is uploads.settle and item.state is VersionState.COMPLETE:
-            raise ConnectionError("the connection broke after COMMIT")
-        return done
+    def lost(verb: Any, item: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        post(verb, item, loop).result()
+        told: Future[Any] = Future()
+        told.set_exception(ConnectionError("the connection broke after COMMIT"))
+        return told
 
-    monkeypatch.setattr(intake.store, "write", lost)
+    monkeypatch.setattr(intake.store, "post", lost)
     with pytest.raises(ConnectionError):
         await blocking(send, intake, b"12345")
     version = await shown(intake)

@@ -76,6 +76,9 @@ _BY_ID = joined().where(versions.c.id == bindparam("version"))
 _NAMES = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
     tuple_(names.c.account_id, names.c.path).in_(bindparam("paths", expanding=True)), names.c.removed_at.is_(None)
 )
+_NAME = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
+    names.c.account_id == bindparam("account"), names.c.path == bindparam("path"), names.c.removed_at.is_(None)
+)
 _last = (
     select(versions.c.name_id, func.max(versions.c.number).label("number"))
     .where(versions.c.name_id.in_(bindparam("names", expanding=True)))
@@ -199,7 +202,11 @@ async def inspected(
 
 async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Settle]) -> dict[str, Settled]:
     """Whole uploads, each for another (account id, path), under new names and old ones."""
-    found = await tx.execute(_NAMES, {"paths": list(items)})
+    if len(items) == 1:  # an expanding IN is compiled anew each time
+        [(account_id, path)] = items
+        found = await tx.execute(_NAME, {"account": account_id, "path": path})
+    else:
+        found = await tx.execute(_NAMES, {"paths": list(items)})
     known = {(row.account_id, row.path): (row.id, row.sr) for row in found}
     before: dict[str, Any] = {}
     if known:

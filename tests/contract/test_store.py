@@ -82,7 +82,7 @@ async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
     """Neither those whose group was under way, nor those who waited behind it."""
     begun = asyncio.Event()
 
-    async def stuck(tx: AsyncConnection, items: Sequence[str]) -> list[None | Exception]:
+    async def stuck(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
         begun.set()
         await asyncio.Event().wait()
         raise AssertionError

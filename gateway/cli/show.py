@@ -12,8 +12,8 @@ from typing import Any, Final
 
 View = Mapping[str, Any]
 
-PIPE_WIDTH: Final = 200
-"""Columns of a table that is not read on a terminal."""
+PIPE_WIDTH: Final = 100_000
+"""Columns of a table that is not read on a terminal: as wide as it needs to be."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -27,17 +27,10 @@ def listing(views: Sequence[View], columns: Mapping[str, str], json_wanted: bool
     """Many things: a table with *columns* (title: key), or *none* on stderr where there are none."""
     if json_wanted:
         as_json(views)
-        return
-    if not views:
+    elif not views:
         print(none, file=sys.stderr)
-        return
-    from rich import box
-    from rich.table import Table
-
-    table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-    for view in views:
-        table.add_row(*(text(view[key]) for key in columns.values()))
-    _print(table)
+    else:
+        _table(views, columns)
 
 
 def details(view: View, json_wanted: bool) -> None:
@@ -45,29 +38,47 @@ def details(view: View, json_wanted: bool) -> None:
     if json_wanted:
         as_json(view)
         return
+    _block(view)
+    for key, rows in view.items():
+        if _is_list_of_things(rows):
+            columns = [name for name in rows[0] if any(row.get(name) not in (None, [], {}) for row in rows)]
+            print(f"\n{key.replace('_', ' ')}")
+            _table(rows, {name.replace("_", " "): name for name in columns})
+
+
+def _table(views: Sequence[View], columns: Mapping[str, str]) -> None:
+    """A table; where it is wider than the terminal, a block for each thing, so that nothing is cut short."""
     from rich import box
+    from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
 
-    facts = Table.grid("", "", padding=(0, 2))
-    tables: list[tuple[str, list[View]]] = []
-    for key, value in view.items():
-        if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            tables.append((key, value))
-        elif value not in (None, [], {}):
-            facts.add_row(key.replace("_", " "), text(value))
-    _print(facts)
-    for key, rows in tables:
-        columns = [name for name in rows[0] if any(row.get(name) not in (None, [], {}) for row in rows)]
-        table = Table(
-            *(name.replace("_", " ") for name in columns),
-            title=key,
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        for row in rows:
-            table.add_row(*(text(row[name]) for name in columns))
-        _print(table)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in columns:
+        table.add_column(title, no_wrap=True)
+    for view in views:
+        table.add_row(*(text(view[key]) for key in columns.values()))
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else PIPE_WIDTH, markup=False, highlight=False, emoji=False)
+    needed = Measurement.get(console, console.options.update(width=PIPE_WIDTH), table).maximum
+    if needed <= console.width:
+        console.print(table)
+        return
+    for view in views:
+        _block({title: view[key] for title, key in columns.items()})
+        print()
+
+
+def _block(view: View) -> None:
+    """A line for each fact that is known; whole, for a terminal folds it and a pipe needs no folding."""
+    facts = {key: value for key, value in view.items() if value not in (None, [], {}) and not _is_list_of_things(value)}
+    width = max((len(key) for key in facts), default=0)
+    for key, value in facts.items():
+        print(f"{key.replace('_', ' '):{width}}  {text(value)}")
+
+
+def _is_list_of_things(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
 def text(value: object) -> str:
@@ -77,10 +88,10 @@ def text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {text(each)}" for key, each in value.items())
+        return ", ".join(f"{key} {text(each)}" for key, each in value.items() if each not in (None, [], {}))
     if isinstance(value, list | tuple):
         if value and isinstance(value[0], Mapping):
-            return ", ".join(text(each.get("name") or each.get("account") or "") for each in value)
+            return ", ".join(text(each.get("name") or each.get("account") or dict(each)) for each in value)
         return ", ".join(text(each) for each in value)
     return _CONTROL.sub("�", str(value))
 
@@ -93,13 +104,6 @@ def size(count: int) -> str:
             return f"{count} B" if unit == "B" else f"{number:.1f} {unit}"
         number /= 1024
     return f"{number:.1f} TiB"
-
-
-def _print(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, highlight=False, emoji=False)
-    console.print(table, overflow="fold")
 
 
 def _utf8() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gateway.cli import show
 from gateway.clock import SystemClock
 from gateway.domain.ids import new_id
 from gateway.intake import Intake, Source
@@ -300,3 +302,19 @@ def test_purge_removes_what_was_deleted_long_ago_only(acme: Shell) -> None:
 def test_unknown_files(acme: Shell, tmp_path: Path) -> None:
     for words in (("show", "x"), ("export", "x", "--to", str(tmp_path)), ("assign", "x", "--sr", "12345")):
         assert "there is no file x" in acme("file", *words, code=1).err
+
+
+def test_people_read_the_whole_sha256_wherever_they_read_it(acme: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(acme, "/SR-12345/a-rather-long-name-of-yesterdays-logs.tar.gz", b"one", "12345")
+    digest = hashlib.sha256(b"one").hexdigest()
+    assert digest in acme("sr", "show", "12345").out
+    assert digest in acme("file", "list").out
+    primary, secondary = os.openpty()
+    monkeypatch.setenv("COLUMNS", "80")
+    with os.fdopen(secondary, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        show.listing([{"path": "/" + "x" * 60, "sha256": digest}], {"path": "path", "sha256": "sha256"}, False, "none")
+    read = os.read(primary, 65536).decode()
+    os.close(primary)
+    assert "x" * 60 in read
+    assert digest in read

@@ -85,10 +85,17 @@ class Intake:
         """
         if not 0 <= offset <= (self.spool.size_of_incoming(version.id) or version.size):
             raise ValueError(f"there are {version.size} bytes, not {offset}")
-        claimed: Version = self.submit(self.store.write(uploads.claim, (version.id, self.boot))).result()
-        if version.state is VersionState.DAMAGED:  # it was sealed; a receiving row and bytes under incoming go together
-            self.spool.recover(version.id, version.size, same_boot=True)
-        incoming = self.spool.resume(version.id, offset, hashing=hashing)
+        claim = (version.id, self.boot, offset)
+        claimed: Version = self.submit(self.store.write(uploads.claim, claim)).result()
+        try:
+            if version.state is VersionState.DAMAGED:  # it was sealed; a receiving row and bytes there go together
+                self.spool.recover(version.id, version.size, same_boot=True)
+            incoming = self.spool.resume(version.id, offset, hashing=hashing)
+        except BaseException:
+            size = self.spool.size_of_incoming(version.id) or version.size
+            back = (version.id, size, version.evidence or "could not be resumed")
+            self.submit(self.store.write(one_by_one(uploads.recovered), back)).result()
+            raise
         begin = self._begin(version.id, source, version.started_at)
         return Upload(self, begin, incoming, epoch=claimed.epoch, recorded=True)
 
@@ -108,6 +115,11 @@ class Intake:
             known = await files.known(connection)
         swept = await asyncio.to_thread(self.spool.sweep, known)
         return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
+
+    async def version(self, version_id: str) -> Version:
+        """What the store knows of an upload. Raises LookupError."""
+        async with self.store.reading() as connection:
+            return await uploads.get(connection, version_id)
 
     def close(self) -> None:
         self.flusher.shutdown()
@@ -130,10 +142,9 @@ class Upload:
         self._epoch = epoch
         self._row: Future[Any] | None = None
         self._recorded = recorded
-        self._kept: int | None = None
-        """Bytes that are a durable partial already: by ``keep``, or because ``complete`` could not commit the row."""
         self._flushed = incoming.size
         self._flushing = threading.Lock()
+        self._unsealed: int | None = None  # bytes of what was sealed, but came to no row
 
     @property
     def size(self) -> int:
@@ -168,8 +179,9 @@ class Upload:
         state = VersionState.DAMAGED if damaged else VersionState.COMPLETE
         try:
             settled = self._settle(state, sealed.size, sealed.sha256, evidence, inspection, modified_at)
-        except BaseException:
-            self._kept = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
+        except BaseException as error:
+            if isinstance(error, uploads.Superseded) or not self._came_to_a_row():
+                self._unsealed = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
             raise
         if settled.repeats:
             self._intake.spool.remove(sealed.sha256, self.id)
@@ -181,9 +193,8 @@ class Upload:
             if not self._recorded and self._incoming.size == 0:
                 self._incoming.discard()
                 return None
-            if self._kept is None:
-                self._kept = self._incoming.keep()
-            version: Version = self._settle(VersionState.PARTIAL, self._kept, None, evidence, None, None).version
+            size = self._incoming.keep() if self._unsealed is None else self._unsealed
+            version: Version = self._settle(VersionState.PARTIAL, size, None, evidence, None, None).version
         except (Fenced, uploads.Superseded):
             return None
         return version
@@ -207,6 +218,19 @@ class Upload:
         end = (state, size, sha256, intake.clock.now(), evidence, inspection, modified_at)
         item = uploads.Settle(self._begin, self._recorded, self._epoch, *end)
         return intake.store.post(uploads.settle, item, intake.loop).result()
+
+    def _came_to_a_row(self) -> bool:
+        """Whether a commit that failed may have been done all the same: a connection can break after it.
+
+        Where the store can't say, the bytes stay sealed: they belong there if it was, else ``recover`` finds them.
+        """
+        try:
+            version: Version = self._intake.submit(self._intake.version(self.id)).result()
+        except LookupError:
+            return False
+        except Exception:
+            return True
+        return version.state is not VersionState.RECEIVING
 
     def _flush(self) -> None:
         if not self._flushing.acquire(blocking=False):

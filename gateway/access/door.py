@@ -91,7 +91,7 @@ class Access:
         """Refuse a banned address before it says a word. Raises Refusal."""
         subject = throttle.address_subject(address)
         async with self._store.glance() as connection:
-            strikes = (await bans.of(connection, [subject])).get(subject)
+            strikes = (await bans.of(connection, subject)).get(subject)
         self._refuse_banned(strikes, subject)
 
     async def login(self, login: str, password: str, peer: Peer) -> Admitted:
@@ -100,7 +100,7 @@ class Access:
         by_address, by_login = throttle.address_subject(peer.address), throttle.login_subject(login)
         async with self._store.glance() as connection:
             account = await accounts.by_login(connection, login)
-            strikes = await bans.of(connection, (by_address, by_login))
+            strikes = await bans.of(connection, by_address, by_login)
             known = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
         present, former = (None, None) if account is None else (account.password_hash, account.former_hash)
         digest = self._remembered.digest(login, password, present, former)

@@ -78,7 +78,7 @@ async def export(desk: Desk, file_id: str, target: Path, *, replace: bool = Fals
     found = await _bytes(desk, file_id)
     if target.is_dir():
         target = target / found.name
-    if target.exists() and not replace:
+    if target.exists() and target.stat().st_size > 0 and not replace:
         raise Refused(f"{target} is there already; nothing was written")
     try:
         digest, size = await asyncio.to_thread(_copy, found, target)

@@ -25,7 +25,7 @@ class SmtpLimits(Section):
     """Recipients of one mail; RFC 5321 section 4.5.3.1.8 asks for at least 100."""
 
     commands: Count = 1000
-    """Commands in one session, before it is asked to come again."""
+    """Commands from one mail's end to the next's, before the session is ended."""
 
     errors: Count = 20
     """Wrong commands in one session before it is ended."""
@@ -93,9 +93,7 @@ class Smtp(Section):
     """From where a PROXY header is believed. Anyone else's connection is closed."""
 
     greeting_delay: Duration = timedelta(0)
-    """How long to wait before the greeting; who talks earlier is a robot and is refused. 0 s: only what is already
-    there counts.
-    """
+    """How long to wait before the greeting; who talks earlier is a robot and is refused. 0 s: nobody is tested so."""
 
     command_timeout: Duration = timedelta(minutes=5)
     """How long to wait for a command (RFC 5321 section 4.5.3.2.7)."""

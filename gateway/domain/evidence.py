@@ -89,12 +89,15 @@ TABLE: tuple[tuple[Ending | None, Announced | None, bool | None, bool, Grounds],
 def compare(announced: int | None, size: int, offset: int) -> Announced:
     """Compare *size* bytes, of which this transfer brought those from *offset* on, with what ``ALLO`` announced.
 
-    Clients that resume announce the whole file, or what is left of it (RFC 959 does not say): both are understood.
+    Clients that resume announce the whole file, or what is left of it (RFC 959 does not say): both are understood, and
+    what could be either proves nothing (half a file is there, the other half is announced, and nothing of it comes).
     """
     if announced is None:
         return Announced.NOTHING
-    if announced in (size, size - offset):
+    if announced == size - offset:
         return Announced.MATCHES
+    if announced == size:
+        return Announced.NOTHING
     return Announced.LESS if size < announced else Announced.MORE
 
 

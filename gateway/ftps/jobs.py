@@ -92,7 +92,7 @@ class UploadJob(_Job):
         receiving.start()
 
     def abandon(self, reply: Reply, reason: str) -> None:
-        self._keep(Grounds.FAILED)
+        self._keep_what_can_be()
         self.session.note_failure(reason)
         self._end(reply)
 
@@ -174,15 +174,18 @@ class UploadJob(_Job):
         )
         return size
 
+    def _keep_what_can_be(self) -> int:
+        """The same after a failure, which may not let even that be done: the customer is answered all the same."""
+        try:
+            return self._keep(Grounds.FAILED)
+        except Exception as error:
+            log.error("what came can't be kept", path=names.as_text(self.path), reason=repr(error))
+            return 0
+
     def _failed(self, error: Exception) -> Reply:
         if isinstance(error, (Fenced, Superseded)):
             return ftp.TAKEN_OVER
-        path = names.as_text(self.path)
-        try:
-            kept = self._keep(Grounds.FAILED)
-        except Exception as another:  # the store is gone too: the next start makes a partial of what came
-            kept = 0
-            log.error("an upload could not be kept", path=path, reason=repr(another))
+        kept, path = self._keep_what_can_be(), names.as_text(self.path)
         if isinstance(error, Refusal):
             log.info("upload refused", address=self.session.address, path=path, reason=error.reason)
             return error.reply

@@ -27,8 +27,8 @@ from gateway.ftps.channel import Channel, Watch, cancel
 from gateway.ftps.limits import Throttle
 from gateway.ftps.tls import Flow, TlsStream
 
-BUDGET = 4 << 20
-"""Bytes a session pumps before it looks at its control connection."""
+BUDGET = 1 << 20
+"""Bytes a session pumps before it gives its turn on and looks at its control connection (NOOP waits for a few)."""
 SIP = 1 << 16
 """The same, at the least, where the bandwidth is limited."""
 PUMPS = 2

@@ -40,34 +40,33 @@ class Reminders:
         self._batch = batch
 
     async def round(self) -> bool:
-        """Send what is due of both kinds, a batch of each; True if more is waiting. Housekeeping's job."""
-        before = await self.remind()
-        after = await self.notice()
-        return before or after
+        """Remind of what is due, and tell of a batch of resets; True if more is waiting. Housekeeping's job."""
+        await self.remind()
+        return await self.notice()
 
-    async def remind(self) -> bool:
-        """Remind of a batch of accounts; True if more is waiting."""
+    async def remind(self) -> None:
+        """Remind of everything that is due for it, batch by batch, each durable by itself."""
         now = self._clock.now()
         async with self._store.reading() as connection:
             horizon = now + timedelta(days=max(calendar.STAGES)) + _ABROAD
             coming = [each for each in await accounts.due_between(connection, now, horizon) if self._current(each, now)]
             done = await reminders.done(connection, now)
-            stages = [stage for account in coming if (stage := self._stage(account, done, now)) is not None]
-            batch = stages[: self._batch]
-            if not batch:
-                return False
-            by_id = {account.id: account for account in coming}
-            concerned = {account_id: by_id[account_id] for account_id in {stage.account_id for stage in batch}}
-            digests = await self._digests(connection, batch, concerned, by_id)
+        stages = [stage for account in coming if (stage := self._stage(account, done, now)) is not None]
+        by_id = {account.id: account for account in coming}
+        for start in range(0, len(stages), self._batch):
+            await self._remind_of(stages[start : start + self._batch], by_id, now)
+
+    async def _remind_of(self, batch: Sequence[Stage], coming: Mapping[str, Account], now: datetime) -> None:
+        async with self._store.reading() as connection:
+            digests = await self._digests(connection, batch, coming)
             overtaken = await self._overtaken(connection, digests)
         mails = tuple(
             self._mail("reminder", contact, listed, f"reminder {contact.id} {day} {days}", now, days=days, day=day)
             for (contact, day, days), listed in digests.items()
             if (contact.id, day, days) not in overtaken
         )
-        events = tuple(self._event(by_id[stage.account_id], stage, now) for stage in batch)
+        events = tuple(self._event(coming[stage.account_id], stage, now) for stage in batch)
         await self._store.write(_remind, Reminding(now, tuple(batch), mails, events))
-        return len(stages) > len(batch)
 
     async def notice(self) -> bool:
         """Tell the contacts of a batch of resets that they are done; True if more is waiting."""
@@ -107,14 +106,14 @@ class Reminders:
         return None if days is None else Stage(account.id, due, days)
 
     async def _digests(
-        self, connection: Any, batch: Sequence[Stage], concerned: Mapping[str, Account], coming: Mapping[str, Account]
+        self, connection: Any, batch: Sequence[Stage], coming: Mapping[str, Account]
     ) -> dict[tuple[Contact, date, int], list[Account]]:
         """Who is to be told of which date at which stage, and of which accounts: all that are reset on that date."""
         stage_of = {stage.account_id: stage for stage in batch}
         wanted: dict[tuple[Contact, date, int], list[Account]] = {}
-        for contact, account_id in await contacts.designated(connection, concerned):
+        for contact, account_id in await contacts.designated(connection, stage_of):
             stage = stage_of[account_id]
-            wanted.setdefault((contact, self._plan.day_of(concerned[account_id], stage.due_at), stage.days), [])
+            wanted.setdefault((contact, self._plan.day_of(coming[account_id], stage.due_at), stage.days), [])
         theirs = await contacts.designated_for(connection, {contact.id for contact, _, _ in wanted})
         for (contact, day, _), listed in wanted.items():
             mine = (coming[each] for each in theirs[contact.id] if each in coming)

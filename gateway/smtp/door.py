@@ -92,6 +92,7 @@ def build(
         spool=spool,
         tls=tls_context(config),
         file=filing,
+        disk_reserve=config.spool.free_disk_reserve,
     )
     return listener, filing
 

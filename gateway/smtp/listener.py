@@ -7,6 +7,7 @@ A connection costs one session object; nothing is inspected or compiled for it. 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from socket import socket
 
 from aiosmtpd.proxy_protocol import AF, get_proxy
 
+from gateway import log as voices
 from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
@@ -28,8 +30,11 @@ from gateway.spool import Spool
 
 PROXY_PATIENCE = 5.0
 """Seconds for a load balancer to send its PROXY header."""
+ROOM_SECONDS = 1.0
 DISK_THREADS = 4
 """Threads that write and flush messages; more would only wait for the same disk."""
+
+log = voices.get(__name__)
 
 
 class Listener:
@@ -45,7 +50,9 @@ class Listener:
         spool: Spool,
         tls: ssl.SSLContext | None,
         file: Callable[[Arrival], Awaitable[Reply]],
+        disk_reserve: int = 0,
     ) -> None:
+        """*disk_reserve*: bytes of the disk below which no message is taken for the time being."""
         self.settings = settings
         self.host = host
         self.aliases = aliases
@@ -64,6 +71,9 @@ class Listener:
         self.hello = say.hello(host, [*extensions, "STARTTLS"]) if tls is not None else self.hello_protected
         self.too_large = say.too_large(settings.max_message_size, ftps_host)
         self._spool = spool
+        self._reserve = disk_reserve
+        self._room = True
+        self._room_looked_at = -math.inf
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter")
         self._sessions: set[Session] = set()
         self._from: Counter[str] = Counter()
@@ -94,6 +104,17 @@ class Listener:
     def letter(self) -> Letter:
         """A place for the next message."""
         return Letter(self._spool, self._disk, self.settings.max_message_size)
+
+    def has_room(self) -> bool:
+        """Whether there is room on the disk for a message; looked at once a second at most."""
+        now = asyncio.get_running_loop().time()
+        if now - self._room_looked_at >= ROOM_SECONDS:
+            self._room_looked_at = now
+            room = self._spool.free() > self._reserve
+            if self._room and not room:
+                log.warning("the disk is full: mail is deferred", reserve=self._reserve)
+            self._room = room
+        return self._room
 
     async def admit(self, session: Session, inbox: Incoming) -> None:
         """Let a peer in, after its proxy has named it. Raises Farewell over a limit, PeerGone for a false proxy."""

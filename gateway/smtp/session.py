@@ -331,6 +331,8 @@ class Session(SMTP):
                 return say.UNKNOWN_PARAMETER
         if path.international and not utf8:
             return say.NEEDS_SMTPUTF8
+        if not self._listener.has_room():
+            return say.DISK_FULL
         self._sender, self._utf8, self._stage = path, utf8, Stage.SENDER
         return say.SENDER_OK
 

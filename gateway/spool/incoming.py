@@ -2,13 +2,15 @@
 
 Rules: whoever resumes *fences* the one who held the file before: from then on an old session's ``write`` raises
 ``Fenced`` and changes nothing. The hash always covers what is in the file: a resumed prefix is hashed again in a thread
-of its own while the rest arrives. Nothing is truncated before the first new byte is there.
+of its own while the rest arrives. Nothing is truncated before the first new byte is there. After a flush that failed
+nothing more is believed: the kernel tells of lost bytes once, and would call the next flush a success.
 
 A crash leaves the file as far as the kernel wrote it; only what ``flush`` returned is promised.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -50,6 +52,8 @@ class Incoming:
         self._hashed = 0
         self._stale_end = False
         self._named = False  # whether the name under incoming/ is durable, too
+        self._durable = 0
+        self._doubt: OSError | None = None  # what a flush said that failed: the kernel says it once, and then forgets
         self.size = 0
 
     def create(self) -> Incoming:
@@ -75,7 +79,7 @@ class Incoming:
             os.close(fd)
             raise
         self._fd = fd
-        self.size = offset
+        self.size = self._durable = offset
         os.lseek(fd, offset, os.SEEK_SET)
         self._stale_end = os.fstat(fd).st_size > offset
         if self._hash is not None and offset:
@@ -108,12 +112,13 @@ class Incoming:
             self._check()
             size, fd = self.size, os.dup(self._fd)
         try:
-            os.fdatasync(fd)
+            self._sync(os.fdatasync, fd)
         finally:
             os.close(fd)
         if not self._named:
             sync_directory(self.path.parent)
             self._named = True
+        self._durable = max(self._durable, size)
         return size
 
     def seal(self) -> Sealed:
@@ -132,29 +137,35 @@ class Incoming:
             if os.fstat(self._fd).st_size != self.size:
                 raise OSError(f"{self.path.name}: the file has another length than was written")
             final = self._place(digest)
-            self._name(final)
+            try:
+                os.fchmod(self._fd, 0o400)
+                self._sync(os.fsync, self._fd)
+                os.rename(self.path, final)
+                sync_directory(final.parent)
+            except OSError:
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(final, self.path)
+                os.fchmod(self._fd, 0o600)
+                raise
             self._close()
         return Sealed(final, digest, self.size)
 
-    def _name(self, final: Path) -> None:
-        """Bytes, name, folder; where the disk refuses one of them, everything is as it was."""
-        os.fchmod(self._fd, 0o400)
-        try:
-            os.fsync(self._fd)
-            os.rename(self.path, final)
-            try:
-                sync_directory(final.parent)
-            except BaseException:
-                os.rename(final, self.path)
-                raise
-        except BaseException:
-            os.fchmod(self._fd, 0o600)
-            raise
-
     def keep(self) -> int:
-        """Leave a durable partial behind and return its size. Ends this object."""
-        size = self.flush()
+        """Leave a durable partial behind and return its size. Ends this object.
+
+        What a resuming session did not get to write anew is still there, and stays; what a failed flush left in doubt
+        is cut off.
+        """
+        try:
+            self.flush()
+        except OSError:
+            if self._doubt is None:
+                raise
         with self._mutex:
+            self._check_held()
+            if self._doubt is not None:
+                os.ftruncate(self._fd, self._durable)
+            size = os.fstat(self._fd).st_size
             self._close()
         return size
 
@@ -213,7 +224,19 @@ class Incoming:
             self._hash.update(block)
             self._hashed += len(block)
 
+    def _sync(self, flush: Callable[[int], None], fd: int) -> None:
+        try:
+            flush(fd)
+        except OSError as error:
+            self._doubt = error
+            raise
+
     def _check(self) -> None:
+        self._check_held()
+        if self._doubt is not None:
+            raise OSError(self._doubt.errno, f"{self.path.name}: a flush of it failed before")
+
+    def _check_held(self) -> None:
         if self._fenced:
             raise Fenced("this upload was resumed by another session")
         if self._fd < 0:

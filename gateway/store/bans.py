@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,12 +35,12 @@ class Failure:
     locked: Event | None = None
 
 
-_OF = select(bans).where(bans.c.subject.in_(bindparam("subjects", expanding=True)))
+_OF = select(bans).where((bans.c.subject == bindparam("first")) | (bans.c.subject == bindparam("second")))
 
 
-async def of(connection: AsyncConnection, subjects: Iterable[str]) -> dict[str, Strikes]:
-    """The strikes of those *subjects* that have any."""
-    found = await connection.execute(_OF, {"subjects": list(subjects)})
+async def of(connection: AsyncConnection, first: str, second: str = "") -> dict[str, Strikes]:
+    """The strikes of one or two subjects that have any."""
+    found = await connection.execute(_OF, {"first": first, "second": second})
     return {row.subject: Strikes(row.score, row.struck_at, row.until) for row in found}
 
 
@@ -53,7 +52,7 @@ async def active(connection: AsyncConnection, now: datetime) -> list[Ban]:
 
 async def strike(tx: AsyncConnection, failure: Failure) -> Strikes:
     """Count one failure. A ban that begins with it is audited and, where an account is meant, told to the world."""
-    before = (await of(tx, [failure.subject])).get(failure.subject)
+    before = (await of(tx, failure.subject)).get(failure.subject)
     strikes = after_failure(before, failure.at, failure.limit)
     begins = strikes.until is not None and not (before is not None and before.banned(failure.at))
     await tx.execute(delete(bans).where(bans.c.subject == failure.subject))

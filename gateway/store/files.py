@@ -17,7 +17,7 @@ from gateway.domain.ids import new_id
 from gateway.domain.records import Version
 from gateway.store import rows
 from gateway.store.tables import folders, names, versions
-from gateway.store.uploads import joined
+from gateway.store.uploads import joined, own_request
 
 _NEWEST = (
     joined()
@@ -132,7 +132,8 @@ async def rename(tx: AsyncConnection, item: tuple[str, str, str, Callable[[str],
     """Give a name, or a folder with all that is in it, another path: (account id, from, to, SR of a path).
 
     Onto a name that exists, the versions are added to that name's: nothing is overwritten. The SR of a name follows
-    its path unless an analyst chose it. Raises FileNotFoundError, FileExistsError (onto a folder).
+    its path, if the account has that SR, unless an analyst chose it. Raises FileNotFoundError, FileExistsError (onto a
+    folder).
     """
     account_id, source, target, sr_of = item
     if await folder_exists(tx, account_id, target):
@@ -266,7 +267,9 @@ async def _rename_name(
     values: dict[str, object] = {"path": target, "parent": target.rpartition("/")[0] or "/"}
     assigned = (await tx.execute(select(names.c.assigned).where(names.c.id == name_id))).scalar()
     if not assigned:
-        values["sr"] = sr_of(target)
+        named = sr_of(target)
+        request = None if named is None else await own_request(tx, account_id, named)
+        values["sr"] = None if request is None else request.number
     await tx.execute(update(names).where(names.c.id == name_id).values(**values))
 
 

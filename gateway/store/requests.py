@@ -18,8 +18,12 @@ from gateway.store.tables import requests
 _BY_NUMBERS = select(requests).where(requests.c.number.in_(bindparam("numbers", expanding=True)))
 
 
+_BY_NUMBER = select(requests).where(requests.c.number == bindparam("number"))
+
+
 async def by_number(connection: AsyncConnection, number: str) -> Request | None:
-    return (await by_numbers(connection, [number])).get(number)
+    row = (await connection.execute(_BY_NUMBER, {"number": number})).mappings().first()
+    return None if row is None else rows.request(row)
 
 
 async def by_numbers(connection: AsyncConnection, numbers: Iterable[str]) -> dict[str, Request]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, tuple_, update
+from sqlalchemy import bindparam, case, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
@@ -76,6 +76,9 @@ _BY_ID = joined().where(versions.c.id == bindparam("version"))
 _NAMES = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
     tuple_(names.c.account_id, names.c.path).in_(bindparam("paths", expanding=True)), names.c.removed_at.is_(None)
 )
+_NAME = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
+    names.c.account_id == bindparam("account"), names.c.path == bindparam("path"), names.c.removed_at.is_(None)
+)
 _last = (
     select(versions.c.name_id, func.max(versions.c.number).label("number"))
     .where(versions.c.name_id.in_(bindparam("names", expanding=True)))
@@ -96,14 +99,18 @@ async def begin(tx: AsyncConnection, items: Sequence[Begin]) -> list[Version | E
     return [await _begin(tx, item) for item in items]
 
 
-async def claim(tx: AsyncConnection, items: Sequence[tuple[str, str]]) -> list[Version | Exception]:
-    """A verb: take over the partial with (id, boot id) for resuming. LookupError when it is none any more."""
+async def claim(tx: AsyncConnection, items: Sequence[tuple[str, str, int]]) -> list[Version | Exception]:
+    """A verb: take over the partial with (id, boot id, offset) for resuming. LookupError when it is none any more.
+
+    What lies beyond the offset is written anew: it was durable, and is not any more.
+    """
     results: list[Version | Exception] = []
-    for version_id, boot_id in items:
+    for version_id, boot_id, offset in items:
+        durable = case((versions.c.durable_size < offset, versions.c.durable_size), else_=offset)
         changed = await tx.execute(
             update(versions)
             .where(versions.c.id == version_id, versions.c.state.in_(["receiving", "partial", "damaged"]))
-            .values(state="receiving", epoch=versions.c.epoch + 1, boot_id=boot_id)
+            .values(state="receiving", epoch=versions.c.epoch + 1, boot_id=boot_id, durable_size=durable)
         )
         results.append(await get(tx, version_id) if changed.rowcount else LookupError(version_id))
     return results
@@ -195,7 +202,11 @@ async def inspected(
 
 async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Settle]) -> dict[str, Settled]:
     """Whole uploads, each for another (account id, path), under new names and old ones."""
-    found = await tx.execute(_NAMES, {"paths": list(items)})
+    if len(items) == 1:  # an expanding IN is compiled anew each time
+        [(account_id, path)] = items
+        found = await tx.execute(_NAME, {"account": account_id, "path": path})
+    else:
+        found = await tx.execute(_NAMES, {"paths": list(items)})
     known = {(row.account_id, row.path): (row.id, row.sr) for row in found}
     before: dict[str, Any] = {}
     if known:
@@ -294,7 +305,7 @@ async def _begin(tx: AsyncConnection, item: Begin) -> Version:
     )
     name_id = found.scalar()
     if name_id is None:
-        sr = None if item.sr is None else await _own_request(tx, item.account_id, item.sr)
+        sr = None if item.sr is None else await own_request(tx, item.account_id, item.sr)
         name = _new_name(item, sr)
         await tx.execute(names.insert().values(**name))
         name_id, number = name["id"], 1
@@ -348,7 +359,8 @@ async def _twin(tx: AsyncConnection, version: Version, item: Settle) -> Version 
     return rows.version(row) if row is not None and _same(row, item) else None
 
 
-async def _own_request(tx: AsyncConnection, account_id: str, number: str) -> Request | None:
+async def own_request(tx: AsyncConnection, account_id: str, number: str) -> Request | None:
+    """The SR with this number, if it is the account's."""
     sr = await requests.by_number(tx, number)
     return sr if sr is not None and sr.account_id == account_id else None
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -44,6 +44,10 @@ def one_by_one(
     return each
 
 
+GATHER_TURNS = 4
+"""Turns of the loop that a group waits at most while it still grows."""
+
+
 @dataclass(slots=True)
 class _Work:
     verb: Verb[Any, Any]
@@ -55,10 +59,16 @@ class Writer:
     """One process's writing side: a queue, and the task that commits it group by group.
 
     *transaction* opens one writing transaction: it commits when left, and rolls back when left by an exception.
+    *run*, where given, does a group's whole work in another thread, in one trip.
     """
 
-    def __init__(self, transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:
+    def __init__(
+        self,
+        transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
+        run: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] | None = None,
+    ) -> None:
         self._transaction = transaction
+        self._run = run
         self._waiting: deque[_Work] = deque()
         self._task: asyncio.Task[None] | None = None
         self.groups = 0
@@ -87,23 +97,34 @@ class Writer:
             await asyncio.wait([self._task])
 
     async def _drain(self) -> None:
+        group: list[_Work] = []
         try:
             while self._waiting:
+                await self._gather()
                 count = min(len(self._waiting), GROUP_LIMIT)
                 group = [work for work in (self._waiting.popleft() for _ in range(count)) if not work.done.done()]
-                try:
-                    await self._commit(group)
-                except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
-                    for work in group:
-                        if not work.done.done():
-                            work.done.set_exception(ConnectionAbortedError(f"the store is closing ({error!r})"))
-                    raise
+                await self._commit(group)
+        except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
+            for work in (*group, *self._waiting):
+                if not work.done.done():
+                    work.done.set_exception(ConnectionAbortedError(f"the store is closing ({error!r})"))
+            self._waiting.clear()
+            raise
         finally:
             self._task = None
 
+    async def _gather(self) -> None:
+        """Let what is just about to be submitted join the group: a turn of the loop costs far less than a commit."""
+        for _ in range(GATHER_TURNS):
+            before = len(self._waiting)
+            await asyncio.sleep(0)
+            if len(self._waiting) == before:
+                return
+
     async def _commit(self, group: list[_Work]) -> None:
         try:
-            settled = await self._apply(group)
+            work_of_group = self._apply(group)
+            settled = await (work_of_group if self._run is None else self._run(work_of_group))
         except Exception as error:
             if len(group) == 1:
                 settled = [(group[0], error)]

@@ -293,8 +293,8 @@ async def test_a_right_login_wipes_its_strikes(site: Site) -> None:
         await site.refused(door, "acme", "wrong")
     await door.login("acme", password, PEER)
     async with site.store.reading() as connection:
-        assert await bans.of(connection, ["login acme"]) == {}
-        assert (await bans.of(connection, ["address 192.0.2.7"]))["address 192.0.2.7"].score == 4
+        assert await bans.of(connection, "login acme") == {}
+        assert (await bans.of(connection, "address 192.0.2.7"))["address 192.0.2.7"].score == 4
 
 
 async def test_addresses_of_one_ipv6_subscriber_are_one(site: Site) -> None:

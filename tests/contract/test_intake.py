@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from gateway.retention import purge
 from gateway.spool import Fenced, Spool
 from gateway.store import Store, accounts, files, one_by_one, requests, uploads
 from gateway.store.tables import events, names
+from gateway.testing.faults import Fault, Faults
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BYTES = os.urandom(3 << 20)
@@ -210,6 +211,58 @@ async def test_beyond_its_end_nothing_is_resumed_and_nothing_changes(intake: Int
     with pytest.raises(ValueError, match="not 6"):
         await blocking(intake.resume, partial, source(), 6)
     assert await shown(intake) == partial
+
+
+async def test_a_resumption_that_fails_leaves_a_partial(intake: Intake) -> None:
+    def cut() -> Version | None:
+        upload = intake.begin(source())
+        feed(upload, b"12345")
+        return upload.keep("reset")
+
+    partial = await blocking(cut)
+    with Faults(Fault("os:lseek")), pytest.raises(OSError, match="a test's fault"):
+        await blocking(intake.resume, partial, source(), 5)
+    after = await shown(intake)
+    assert after is not None
+    assert (after.state, after.size) == (VersionState.PARTIAL, 5)
+
+
+async def test_what_is_written_anew_is_not_durable_any_more(intake: Intake) -> None:
+    """Power fails after a resumption at a lower offset: beyond it may be garbage, which nobody may resume upon."""
+
+    def cut() -> Version | None:
+        upload = intake.begin(source())
+        feed(upload, b"12345")
+        return upload.keep("reset")
+
+    upload = await blocking(intake.resume, await blocking(cut), source(), 2)
+    upload.write(memoryview(b"xy"))
+    upload._incoming.fence()
+    intake.boot = "another boot"
+    await intake.recover()
+    version = await shown(intake)
+    assert version is not None
+    assert version.size == 2
+
+
+async def test_a_commit_whose_answer_was_lost_leaves_bytes_and_row_together(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = intake.store.post
+
+    def lost(verb: Any, item: Any, loop: asyncio.AbstractEventLoop) -> Any:
+        post(verb, item, loop).result()
+        told: Future[Any] = Future()
+        told.set_exception(ConnectionError("the connection broke after COMMIT"))
+        return told
+
+    monkeypatch.setattr(intake.store, "post", lost)
+    with pytest.raises(ConnectionError):
+        await blocking(send, intake, b"12345")
+    version = await shown(intake)
+    assert version is not None
+    assert version.state is VersionState.COMPLETE
+    assert [(id, size) for _, id, size in intake.spool.all_files()] == [(version.id, 5)]
 
 
 async def test_what_a_crash_interrupted_is_a_partial_at_the_next_start(intake: Intake) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.domain.ids import new_id
 from gateway.spool import Fenced, Spool
+from gateway.testing.faults import Fault, Faults
 
 BYTES = os.urandom(3 << 20)
 
@@ -134,3 +135,43 @@ def test_a_discarded_upload_leaves_nothing(spool: Spool) -> None:
     incoming.discard()
     assert spool.size_of_incoming(upload) is None
     assert spool.recover(upload, 0, same_boot=True) is None
+
+
+def test_a_flush_that_failed_once_is_not_forgotten(spool: Spool) -> None:
+    """The kernel tells of a lost page once; the next fsync of the same file would succeed."""
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(b"first"))
+    assert incoming.flush() == 5
+    incoming.write(memoryview(b" second"))
+    with Faults(Fault("os:fdatasync", what="EIO")), pytest.raises(OSError, match="a test's fault"):
+        incoming.flush()
+    with pytest.raises(OSError, match="failed before"):
+        incoming.seal()
+    with pytest.raises(OSError, match="failed before"):
+        incoming.write(memoryview(b" third"))
+    assert incoming.keep() == 5
+    assert (spool.incoming / upload).read_bytes() == b"first"
+
+
+@pytest.mark.parametrize("where", ["os:rename", "gateway.spool.incoming:sync_directory"])
+def test_a_seal_that_fails_leaves_a_partial_that_can_be_resumed(spool: Spool, where: str) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(b"first"))
+    with Faults(Fault(where, what="ENOSPC")), pytest.raises(OSError, match="No space"):
+        incoming.seal()
+    assert incoming.keep() == 5
+    assert [*spool.all_files()] == []
+    assert (spool.incoming / upload).stat().st_mode & 0o777 == 0o600
+    again = spool.resume(upload, 5)
+    again.write(memoryview(b" second"))
+    assert again.seal().size == 12
+
+
+def test_a_resumption_that_brought_nothing_costs_nothing(spool: Spool) -> None:
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(b"first second"))
+    incoming.keep()
+    assert spool.resume(upload, 5).keep() == 12

@@ -16,6 +16,7 @@ from gateway.domain.records import Account, AccountState
 from gateway.store import Store, StoreTooNew, accounts, audit, one_by_one, schema
 from gateway.store.tables import audit as audit_table
 from gateway.store.tables import leases, metadata
+from gateway.testing.waiting import PATIENCE
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -75,6 +76,26 @@ async def test_an_exception_returned_is_raised_to_its_submitter_only(store: Stor
     assert results[0] == 0
     assert results[2] == 2
     assert all(isinstance(results[i], ValueError) for i in (1, 3))
+
+
+async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
+    """Neither those whose group was under way, nor those who waited behind it."""
+    begun = asyncio.Event()
+
+    async def stuck(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    first = asyncio.create_task(store.write(stuck, "a"))
+    await begun.wait()
+    second = asyncio.create_task(store.write(lease, "b"))
+    await asyncio.sleep(0)
+    (writer,) = (task for task in asyncio.all_tasks() if task.get_name() == "store-writer")
+    writer.cancel()
+    async with asyncio.timeout(PATIENCE):
+        ended = await asyncio.gather(first, second, return_exceptions=True)
+    assert [type(each) for each in ended] == [ConnectionAbortedError] * 2
 
 
 async def test_readers_cannot_write_and_see_one_state(store: Store) -> None:

@@ -7,20 +7,24 @@ import errno
 import hashlib
 import os
 import socket
+import sqlite3
 import ssl
 import subprocess
 import threading
 import time
 import zipfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from OpenSSL import SSL
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import VersionState
 from gateway.ftps import tls
 from gateway.intake import Upload
+from gateway.store import uploads
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import until
 
@@ -336,6 +340,42 @@ def test_08_no_226_before_the_promise_is_kept(door: Door, acme: Customer, monkey
         monkeypatch.setattr(Upload, "complete", whole)
         assert only_version(door, acme, VersionState.PARTIAL) == BYTES
         assert talk.put("logs.bin", BYTES).splitlines()[-1].startswith("226 ")
+
+
+def test_08_a_commit_that_fails_is_answered_and_what_came_is_kept(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes are sealed, and then the store will not have their row: 451, a partial, and the session goes on."""
+    settle, refuse = uploads.settle, [True]
+
+    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+        if refuse and refuse.pop():
+            raise sqlite3.OperationalError("disk I/O error")
+        return await settle(tx, items)
+
+    monkeypatch.setattr(uploads, "settle", refuses)
+    with door.talk(acme) as talk:
+        told = talk.put("logs.bin", BYTES)
+        assert told.startswith("451 "), told
+        assert only_version(door, acme, VersionState.PARTIAL) == BYTES
+        talk.command(f"REST {len(BYTES)}")
+        assert talk.put("logs.bin", b"").splitlines()[-1].startswith("226 ")
+        assert only_version(door, acme, VersionState.COMPLETE) == BYTES
+
+
+def test_08_a_store_that_takes_nothing_is_answered_too(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+        raise sqlite3.OperationalError("database is locked")
+
+    with door.talk(acme) as talk:
+        monkeypatch.setattr(uploads, "settle", refuses)
+        assert talk.put("logs.bin", BYTES).startswith("451 ")
+        assert talk.cut("logs.bin", BYTES).startswith("451 ")
+        monkeypatch.undo()
+        assert talk.put("logs.bin", BYTES).splitlines()[-1].startswith("226 ")
+        assert only_version(door, acme, VersionState.COMPLETE) == BYTES
 
 
 def test_08_a_full_disk_is_answered_and_what_came_is_kept(

@@ -199,3 +199,15 @@ def test_a_partial_is_listed_with_what_is_there(door: Door, acme: Customer) -> N
         ((name, facts),) = [entry for entry in client.mlsd() if entry[0] == "cut.zip"]
         assert (name, facts["size"]) == ("cut.zip", "70000")
         assert client.get("cut.zip") == b"x" * 70_000
+
+
+def test_a_rename_files_nothing_under_an_sr_of_another_account(door: Door, acme: Customer) -> None:
+    """Not even found out about: it is answered like an SR that does not exist, and like one that does."""
+    door.sr("777", door.customer("other"))
+    with door.talk(acme) as talk:
+        for number in ("777", "888", "12345"):
+            talk.put(f"{number}.tmp", number.encode())
+            told = talk.command(f"RNFR {number}.tmp"), talk.command(f"RNTO SR{number}_logs.zip")
+            assert [each[:3] for each in told] == ["350", "250"], told
+    srs = {version.path: version.sr for version in door.versions(acme)}
+    assert srs == {"/SR777_logs.zip": None, "/SR888_logs.zip": None, "/SR12345_logs.zip": "12345"}

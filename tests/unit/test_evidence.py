@@ -61,7 +61,8 @@ def test_content_is_looked_at_only_where_it_matters() -> None:
     [
         (None, 10, 0, NO),
         (10, 10, 0, YES),
-        (10, 10, 4, YES),
+        (10, 10, 4, NO),
+        (5, 5, 5, NO),
         (6, 10, 4, YES),
         (10, 9, 0, SHORT),
         (10, 9, 4, SHORT),

@@ -8,15 +8,21 @@ import json
 import os
 import random
 import time
+from datetime import datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs7
 
 from gateway.domain.headers import split
 from gateway.domain.plain_text import plain_text
 from gateway.examine.mail import ANSWER_MOST, inspect
+from gateway.examine.mail.cms import signed_content
 from gateway.examine.mail.look import LONGEST_TEXT, look
 from gateway.examine.worker import Crew, Limits
 from tests.unit.mails import CHARSETS, EXAMPLES, HEAD, LOG, PDF, Example, attached, mime, multipart
@@ -278,6 +284,54 @@ def test_pitfall_10_hostile_mail_ends_definitely(case: str, tmp_path: Path) -> N
     assert time.process_time() - began < 10  # each takes well below 2 s; a machine under load may take longer
     assert "unparseable" not in answer["marks"]
     assert mark is None or mark in answer["marks"]
+
+
+def signed(content: bytes) -> bytes:
+    """Opaque S/MIME: the words are inside the signature's own envelope."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "ann@example.com")])
+    now = datetime(2025, 1, 1)
+    certificate = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1)).sign(
+        key, hashes.SHA256()
+    )
+    builder = pkcs7.PKCS7SignatureBuilder().set_data(content).add_signer(certificate, key, hashes.SHA256())
+    return builder.sign(serialization.Encoding.DER, [pkcs7.PKCS7Options.Binary])
+
+
+INNER = multipart("multipart/mixed", "x", mime("text/plain", b"Signed words\r\n"), attached("text/x-log", "a.log", LOG))
+
+
+def test_what_is_signed_in_an_envelope_is_read(tmp_path: Path) -> None:
+    envelope = signed(INNER)
+    raw = HEAD + attached("application/pkcs7-mime; smime-type=signed-data", "smime.p7m", envelope)
+    answer = looked(raw, tmp_path / "out")
+    assert answer["text"] == "Signed words\n"
+    assert files(answer, tmp_path / "out") == [("smime.p7m", "smime", envelope), ("a.log", "attachment", LOG)]
+    assert [each["position"] for each in answer["attachments"]] == ["1", "1/1.2"]
+    assert answer["marks"] == ["signed"]
+
+
+def test_signed_content_in_pieces_of_indefinite_length_is_read() -> None:
+    def indefinite(tag: int, *inside: bytes) -> bytes:
+        return bytes((tag, 0x80)) + b"".join(inside) + b"\0\0"
+
+    kind = bytes.fromhex("06092a864886f70d010702")
+    data_kind = bytes.fromhex("06092a864886f70d010701")
+    pieces = indefinite(0x24, b"\x04\x03abc", indefinite(0x24, b"\x04\x02de"), b"\x04\x81\x01f")
+    encapsulated = indefinite(0x30, data_kind, indefinite(0xA0, pieces))
+    whole = indefinite(0x30, kind, indefinite(0xA0, indefinite(0x30, b"\x02\x01\x01", b"\x31\x00", encapsulated)))
+    assert signed_content(whole) == b"abcdef"
+    for end in range(len(whole) - 2):
+        assert signed_content(whole[:end]) in (None, b"abcdef")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"0", b"0\x80" * 500_000, b"0\x84\xff\xff\xff\xff", b"\x24\x80\x04\x00" * 500_000, b"\0" * 1_000_000]
+)
+def test_what_is_no_signed_data_is_left_closed(data: bytes) -> None:
+    began = time.process_time()
+    assert signed_content(data) is None
+    assert time.process_time() - began < 5
 
 
 def test_a_zip_bomb_is_bytes(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ raw message whatever the answer is, so that nothing can be lost here.
     structure   the tree of parts, as offsets       words   one part's text: mail-parser, standard library, charsets
     body        which parts are words               html    HTML as text
     transfer    base64, quoted-printable, uuencode  winmail Outlook's own format
-    naming      names that are safe to show         attachments   files on disk, by number
+    naming      names that are safe to show         cms     what is signed in an S/MIME envelope
+    attachments files on disk, by number            budget  processor time for a library
 
 Rules: bounded in parts, depth and text (the modules say how), linear in the message. What cannot be read is a mark,
 never an exception; only a full disk or a missing file raises. Never fetches anything, never runs anything, never

@@ -8,6 +8,7 @@ Nothing is left out: every part is either words, or attached, or another form of
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from gateway.examine.mail.structure import Part, is_message
@@ -92,4 +93,4 @@ def _root(part: Part) -> Part:
 
 
 def _order(part: Part) -> tuple[int, ...]:
-    return tuple(int(number) for number in part.position.split("."))
+    return tuple(int(number) for number in re.findall("[0-9]+", part.position))

@@ -7,7 +7,7 @@ import traceback
 from typing import Any
 
 from gateway.domain.plain_text import readable
-from gateway.examine.mail import body, structure, transfer, winmail, words
+from gateway.examine.mail import body, cms, structure, transfer, winmail, words
 from gateway.examine.mail.attachments import Directory, content_id, is_winmail, kind_of, made_name
 from gateway.examine.mail.html import to_text
 from gateway.examine.mail.marks import Mark
@@ -15,6 +15,9 @@ from gateway.examine.mail.structure import Part
 
 LONGEST_TEXT = 400_000
 """Characters of a mail's text that are shown."""
+
+MOST_ENVELOPES = 3
+"""Signed messages within signed messages that are opened."""
 
 _NOTICE_MOST = 300
 """Characters of a plain alternative that may be no more than a notice that there is HTML."""
@@ -29,9 +32,9 @@ _PGP_SIGNED = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----", re.MULTILINE)
 
 def look(message: bytes, into: str) -> dict[str, Any]:
     """Look inside *message*; see `gateway.examine.mail.inspect`."""
-    found = _Look(message, Directory(into))
+    found = _Look(Directory(into))
     try:
-        found.read()
+        found.read(message)
     except (OSError, MemoryError):
         raise
     except Exception:  # a defect of ours: the raw message is kept, and the mark tells that it is all there is
@@ -41,8 +44,7 @@ def look(message: bytes, into: str) -> dict[str, Any]:
 
 
 class _Look:
-    def __init__(self, message: bytes, directory: Directory) -> None:
-        self._message = message
+    def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._texts: list[str] = []
         self._readers: set[str] = set()
@@ -64,8 +66,9 @@ class _Look:
             "attachments": [attachment.facts() for attachment in self._directory.attachments],
         }
 
-    def read(self) -> None:
-        root, marks = structure.read(self._message)
+    def read(self, message: bytes, position: str = "1") -> None:
+        """Read a message, or what is signed within one."""
+        root, marks = structure.read(message, position)
         self.marks |= marks
         parents = {id(child): part for part in _all(root) for child in part.parts}
         self._mark_containers(root)
@@ -83,7 +86,7 @@ class _Look:
                 self.marks.add(Mark.SIGNED)
 
     def _content(self, part: Part) -> transfer.Content:
-        content = transfer.decode(self._message[part.start : part.end], part.encoding)
+        content = transfer.decode(part.body, part.encoding)
         if content.damaged:
             self.marks.add(Mark.DAMAGED_ENCODING)
         return content
@@ -136,15 +139,17 @@ class _Look:
         if kind == "message":
             self.marks.add(Mark.ATTACHED_MESSAGE)
         elif kind == "smime":
-            self._mark_smime(part)
+            self._open_smime(content.data, part)
         if is_winmail(part):
             self._open_winmail(content.data, part)
 
-    def _mark_smime(self, part: Part) -> None:
-        """RFC 8551 section 3.2: signed-data can be read by anybody, though not here; everything else is encrypted."""
-        signature = part.type.value.endswith("signature")
-        signed = part.type.parameters.get("smime-type", "").lower() in ("signed-data", "certs-only")
-        self.marks.add(Mark.SIGNED if signature or signed else Mark.ENCRYPTED)
+    def _open_smime(self, data: bytes, part: Part) -> None:
+        """RFC 8551 section 3.2: what is signed anybody can read; everything else is encrypted."""
+        content = None if part.type.value.endswith("signature") else cms.signed_content(data)
+        signed = content is not None or part.type.value.endswith("signature")
+        self.marks.add(Mark.SIGNED if signed else Mark.ENCRYPTED)
+        if content is not None and part.position.count("/") < MOST_ENVELOPES:
+            self.read(content, f"{part.position}/1")
 
     def _open_winmail(self, data: bytes, part: Part) -> None:
         self.marks.add(Mark.WINMAIL)

@@ -32,8 +32,9 @@ _BLANK = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
 
 @dataclass(slots=True)
 class Part:
-    """One part: its header section, and its body as ``message[start:end]``."""
+    """One part: its header section, and where its body lies in the message."""
 
+    message: bytes
     position: str
     """``1`` for the message, ``1.2`` for its second part."""
     headers: Headers
@@ -42,6 +43,11 @@ class Part:
     start: int
     end: int
     parts: list[Part] = field(default_factory=list)
+
+    @property
+    def body(self) -> bytes:
+        """The part's body as it stands there, in its transfer encoding."""
+        return self.message[self.start : self.end]
 
     @property
     def main_type(self) -> str:
@@ -66,10 +72,10 @@ class Part:
             yield from part.leaves()
 
 
-def read(message: bytes) -> tuple[Part, set[Mark]]:
-    """The message's tree, and what is wrong with it."""
+def read(message: bytes, position: str = "1") -> tuple[Part, set[Mark]]:
+    """The message's tree, and what is wrong with it; *position* is what its root is called."""
     marks: set[Mark] = set()
-    return _Reader(message, marks).part("1", 0, len(message), "text/plain", 1), marks
+    return _Reader(message, marks).part(position, 0, len(message), "text/plain", 1), marks
 
 
 class _Reader:
@@ -88,7 +94,8 @@ class _Reader:
             self._marks.add(Mark.BROKEN_HEADER)
             body_at = self._words_at(headers, start, body_at, end)
         kind = mime.content_type(headers.first("content-type"), default)
-        part = Part(position, headers, kind, mime.read_field(headers.first("content-disposition")), body_at, end)
+        disposition = mime.read_field(headers.first("content-disposition"))
+        part = Part(self._message, position, headers, kind, disposition, body_at, end)
         if part.main_type == "multipart":
             self._open(part, depth)
         return part

@@ -204,6 +204,8 @@ class Session(SMTP):
         if allowed is None:
             return say.NOT_IMPLEMENTED if verb in NOT_OFFERED else say.UNKNOWN_COMMAND
         if self._settings.require_tls and self._protected is None and verb not in BEFORE_TLS:
+            if verb == "BDAT":  # what follows it is no command
+                raise Farewell(say.TLS_FIRST)
             return say.TLS_FIRST
         if (out_of_order := allowed[self._stage]) is not None and verb != "BDAT":
             return out_of_order
@@ -214,6 +216,8 @@ class Session(SMTP):
         except Exception:
             number = secrets.token_hex(4)
             log.exception("a command failed", incident=number, verb=verb, peer=self.address)
+            if self._on_data:  # the rest of the message is on its way, and must not be taken for commands
+                raise Farewell(say.incident(number)) from None
             await self._begin_anew()
             return say.incident(number)
 
@@ -378,7 +382,7 @@ class Session(SMTP):
             self._inbox.unread(reader.rest)
             return await self._finish(letter, reader.line_ends)
         finally:
-            self.busy = self._on_data = False
+            self.busy = False
             await letter.discard()
             await self._begin_anew()
 
@@ -416,7 +420,7 @@ class Session(SMTP):
             finally:
                 await self._begin_anew()
         finally:
-            self.busy = self._on_data = False
+            self.busy = False
 
     # --- a message ---------------------------------------------------------------------------------------------------
 

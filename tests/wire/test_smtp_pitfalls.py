@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import smtplib
@@ -14,6 +15,7 @@ import pytest
 
 from gateway.domain.replies import Reply
 from gateway.smtp.filing import Filing
+from gateway.smtp.letter import Letter
 from gateway.smtp.session import Session
 from gateway.testing import Wire
 from gateway.testing.mail_door import MailDoor, mail_door
@@ -53,6 +55,31 @@ def test_smtp_1_an_exception_is_451_with_a_number_and_never_its_text(
     assert "secret" not in reply
     monkeypatch.undo()
     assert data(HEADER + b"\r\nafter it\r\n.\r\n").startswith("250")
+
+
+@pytest.mark.parametrize("by", ["DATA", "BDAT"])
+def test_smtp_1_the_rest_of_a_message_that_failed_is_not_taken_for_commands(
+    door: MailDoor, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """Whoever wrote the message would speak in the name of the relay that brings it."""
+
+    async def fail(self: Letter, block: bytes) -> None:
+        raise OSError("the disk")
+
+    monkeypatch.setattr(Letter, "take", fail)
+    body = HEADER + b"\r\n" + b"x\r\n" * 200_000 + b"MAIL FROM:<forged@example.com>\r\n"
+    with Wire.connect(door.address) as wire:
+        wire.reply()
+        for line in ("EHLO c.example.com", "MAIL FROM:<eva@example.com>", "RCPT TO:<support@example.com>"):
+            assert wire.command(line).startswith("250")
+        if by == "DATA":
+            assert wire.command("DATA").startswith("354")
+        else:
+            wire.send_raw(f"BDAT {len(body)} LAST\r\n".encode())
+        with contextlib.suppress(OSError):
+            wire.send_raw(body)
+        assert wire.reply()[-1].startswith("451 4.3.0 ")
+        assert wire.is_closed()
 
 
 def test_smtp_1_the_transaction_begins_anew_after_an_exception(door: MailDoor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from gateway.store import Store, files, one_by_one
 async def purge(store: Store, spool: Spool, now: datetime, grace: timedelta) -> list[Version]:
     """Remove the bytes of versions deleted longer than *grace* ago; return those versions."""
     async with store.reading() as connection:
-        gone = await files.purgeable(connection, now - grace)
+        gone = await files.purgeable(connection, spool.id, now - grace)
     for version in gone:
         await asyncio.to_thread(spool.remove_incoming, version.id)
         if version.sha256 is not None:

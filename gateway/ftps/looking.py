@@ -87,7 +87,7 @@ class Looking:
     async def resume(self) -> None:
         """At the start: look at what a crash or a stop left without a finding."""
         async with self._store.reading() as connection:
-            left = await uploads.without_finding(connection)
+            left = await uploads.without_finding(connection, self._spool.id)
         for version in left:
             self._keep(self._record(version, None))
 

@@ -220,11 +220,14 @@ async def used(connection: AsyncConnection, account_id: str, *, partials: bool =
     return int(found.scalar() or 0)
 
 
-async def purgeable(connection: AsyncConnection, removed_before: datetime) -> list[Version]:
-    """Deleted versions whose names were removed before then and whose bytes are still there."""
+async def purgeable(connection: AsyncConnection, spool: str, removed_before: datetime) -> list[Version]:
+    """A spool's deleted versions whose names were removed before then and whose bytes are still there."""
     found = await connection.execute(
         joined().where(
-            versions.c.state == "deleted", versions.c.purged_at.is_(None), names.c.removed_at < removed_before
+            versions.c.state == "deleted",
+            versions.c.spool == spool,
+            versions.c.purged_at.is_(None),
+            names.c.removed_at < removed_before,
         )
     )
     return [rows.version(row) for row in found.mappings()]

@@ -110,7 +110,7 @@ async def claim(tx: AsyncConnection, items: Sequence[tuple[str, str, int]]) -> l
         changed = await tx.execute(
             update(versions)
             .where(versions.c.id == version_id, versions.c.state.in_(["receiving", "partial", "damaged"]))
-            .values(state="receiving", epoch=versions.c.epoch + 1, boot_id=boot_id, durable_size=durable)
+            .values(state="receiving", epoch=versions.c.epoch + 1, boot_id=boot_id, durable_size=durable, sha256=None)
         )
         results.append(await get(tx, version_id) if changed.rowcount else LookupError(version_id))
     return results
@@ -155,11 +155,10 @@ async def under_way(connection: AsyncConnection, spool: str) -> list[Version]:
     return [rows.version(row) for row in found.mappings()]
 
 
-async def without_finding(connection: AsyncConnection) -> list[Version]:
-    """Complete versions that nobody looked inside yet: after a start, those whose look was interrupted."""
-    found = await connection.execute(
-        joined().where(versions.c.state == "complete", versions.c.inspected_at.is_(None)).order_by(versions.c.id)
-    )
+async def without_finding(connection: AsyncConnection, spool: str) -> list[Version]:
+    """A spool's complete versions that nobody looked inside yet: after a start, those whose look was interrupted."""
+    unseen = (versions.c.state == "complete", versions.c.inspected_at.is_(None), versions.c.spool == spool)
+    found = await connection.execute(joined().where(*unseen).order_by(versions.c.id))
     return [rows.version(row) for row in found.mappings()]
 
 

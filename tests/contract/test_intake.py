@@ -295,6 +295,31 @@ async def test_an_upload_under_way_on_another_host_is_left_alone(intake: Intake,
     there.close()
 
 
+async def test_what_lies_on_another_host_is_neither_purged_nor_looked_at(intake: Intake, tmp_path: Path) -> None:
+    elsewhere = Spool(tmp_path / "other")
+    receipt = await blocking(send, intake, b"12345", source("/x.log", None))
+    async with intake.store.reading() as connection:
+        assert await uploads.without_finding(connection, elsewhere.id) == []
+        assert await uploads.without_finding(connection, intake.spool.id) == [receipt.version]
+    await intake.store.write(one_by_one(files.remove), (ACME, "/x.log", NOON))
+    assert await purge(intake.store, elsewhere, NOON + timedelta(days=7), timedelta(days=6)) == []
+    assert len(await purge(intake.store, intake.spool, NOON + timedelta(days=7), timedelta(days=6))) == 1
+
+
+async def test_a_resumed_file_has_no_hash_until_it_is_whole_again(intake: Intake) -> None:
+    def damaged_and_resumed() -> Version:
+        upload = intake.begin(source())
+        feed(upload, b"12345")
+        version = upload.complete("close_notify", damaged=True).version
+        again = intake.resume(version, source(), 2)
+        again.write(memoryview(b"xyz"))
+        shown: Version = intake.submit(intake.version(version.id)).result()
+        again.keep("reset")
+        return shown
+
+    assert (await blocking(damaged_and_resumed)).sha256 is None
+
+
 async def test_an_upload_that_never_sent_a_byte_leaves_nothing(intake: Intake) -> None:
     assert await blocking(lambda: intake.begin(source()).keep("reset")) is None
     assert await shown(intake) is None

@@ -36,7 +36,7 @@ from gateway.ftps.limits import Throttle
 from gateway.ftps.lines import Lines
 from gateway.ftps.passive import Passive
 from gateway.ftps.tls import Flow, HandshakeFailed, Realm, TlsStream
-from gateway.ftps.tree import Tree
+from gateway.ftps.tree import Tree, used_by
 from gateway.log import get
 from gateway.store import accounts
 
@@ -223,7 +223,7 @@ class Session(Channel):
             raise Refusal(ftp.DISK_FULL, f"{room} bytes of the disk are free above the reserve")
         largest, quota, left = self.limit("largest_file"), self.limit("quota"), None
         if quota is not None:
-            used = self.files.used(partials=partials)
+            used = shared.bridge.run(used_by(shared.store, self.account.id, partials=partials))
             left = max(0, quota - used + (0 if there is None else there.size))
         if largest is not None and announced > largest:
             raise Refusal(ftp.too_large(largest))

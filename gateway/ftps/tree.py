@@ -11,7 +11,7 @@ It asks the store through the bridge, one crossing a question, and refuses in re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO, TypeVar
@@ -57,6 +57,12 @@ class Node:
         return self.version is None
 
 
+async def used_by(store: Store, account_id: str, *, partials: bool) -> int:
+    """Bytes that count to an account's quota, *partials* or not."""
+    async with store.reading() as connection:
+        return await files.used(connection, account_id, partials=partials)
+
+
 class Tree:
     """One logged-in session's view of its account."""
 
@@ -80,14 +86,14 @@ class Tree:
 
     def node(self, path: Path) -> Node:
         """What is at *path*. Refuses where there is nothing."""
-        found = self._see(lambda connection: self._find(connection, path))
+        found = self._ask(self._node(path))
         if found is None:
             raise Refusal(ftp.no_such(names.as_text(path)))
         return found
 
     def folder(self, path: Path) -> Node:
         """The folder at *path*. Refuses a file, and where there is nothing."""
-        found = self._see(lambda connection: self._find(connection, path))
+        found = self._ask(self._node(path))
         if found is None:
             raise Refusal(ftp.no_such_folder(names.as_text(path)))
         if not found.is_folder:
@@ -110,15 +116,11 @@ class Tree:
     def listing(self, path: Path) -> list[Node]:
         """What is in the folder at *path*, by name."""
         self.folder(path)
-        return self._see(lambda connection: self._inside(connection, path))
+        return self._ask(self._inside(path))
 
     def for_upload(self, path: Path) -> Version | None:
         """What the name at *path* shows before something is sent to it. Refuses where no file can be."""
-        return self._see(lambda connection: self._for_upload(connection, path))
-
-    def used(self, *, partials: bool) -> int:
-        """Bytes that count to the account's quota, *partials* or not."""
-        return self._see(lambda connection: files.used(connection, self.account.id, partials=partials))
+        return self._ask(self._for_upload(path))
 
     def open(self, version: Version) -> BinaryIO:
         """A version's bytes."""
@@ -207,16 +209,9 @@ class Tree:
     def _ask(self, question: Coroutine[Any, Any, Result]) -> Result:
         return self._bridge.run(question)
 
-    def _see(self, question: Callable[[Any], Coroutine[Any, Any, Result]]) -> Result:
-        """Ask a reading question: in this thread where the database is, else through the bridge."""
-        if self._store.looks_here:
-            return self._store.look(question)
-
-        async def reading() -> Result:
-            async with self._store.reading() as connection:
-                return await question(connection)
-
-        return self._ask(reading())
+    async def _node(self, path: Path) -> Node | None:
+        async with self._store.glance() as connection:
+            return await self._find(connection, path)
 
     async def _find(self, connection: Any, path: Path) -> Node | None:
         birth = self.account.created_at or self._clock.now()
@@ -234,35 +229,37 @@ class Tree:
             return self._file_node(version)
         return Node(path, birth) if is_folder else None
 
-    async def _for_upload(self, connection: Any, path: Path) -> Version | None:
+    async def _for_upload(self, path: Path) -> Version | None:
         if not path:
             raise Refusal(ftp.is_folder("/"))
         if len(path) == 1 and names.folder_number(path[0], self._pattern) is not None:
             raise Refusal(ftp.RESERVED)
-        if len(path) > 1:
-            parent = await self._find(connection, path[:-1])
-            if parent is None:
-                raise Refusal(ftp.no_such_folder(names.as_text(path[:-1])))
-            if not parent.is_folder:
-                raise Refusal(ftp.not_a_folder(names.as_text(path[:-1])))
-        there = await self._find(connection, path)
-        if there is not None and there.is_folder:
-            raise Refusal(ftp.is_folder(names.as_text(path)))
-        return None if there is None else there.version
+        async with self._store.glance() as connection:
+            if len(path) > 1:
+                parent = await self._find(connection, path[:-1])
+                if parent is None:
+                    raise Refusal(ftp.no_such_folder(names.as_text(path[:-1])))
+                if not parent.is_folder:
+                    raise Refusal(ftp.not_a_folder(names.as_text(path[:-1])))
+            there = await self._find(connection, path)
+            if there is not None and there.is_folder:
+                raise Refusal(ftp.is_folder(names.as_text(path)))
+            return None if there is None else there.version
 
-    async def _inside(self, connection: Any, path: Path) -> list[Node]:
+    async def _inside(self, path: Path) -> list[Node]:
         text = names.as_text(path)
-        found = [
-            Node(names.from_text(folder), at)
-            for folder, at in await files.subfolders(connection, self.account.id, text)
-        ]
-        found += [self._file_node(one) for one in await files.in_folder(connection, self.account.id, text)]
-        if not path:
-            found += [
-                Node((names.folder_of(request.number),), request.created_at, reserved=True)
-                for request in await requests.everything(connection, self.account.id)
-                if self._open(request.closed_at)
+        async with self._store.reading() as connection:
+            found = [
+                Node(names.from_text(folder), at)
+                for folder, at in await files.subfolders(connection, self.account.id, text)
             ]
+            found += [self._file_node(one) for one in await files.in_folder(connection, self.account.id, text)]
+            if not path:
+                found += [
+                    Node((names.folder_of(request.number),), request.created_at, reserved=True)
+                    for request in await requests.everything(connection, self.account.id)
+                    if self._open(request.closed_at)
+                ]
         return sorted(found, key=lambda node: node.name)
 
     def _open(self, closed_at: datetime | None) -> bool:

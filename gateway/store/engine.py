@@ -13,19 +13,18 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import Engine, QueuePool, create_engine, event, make_url, text
+from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.store import driver, schema
-from gateway.store.here import Here, drive
 from gateway.store.writer import Item, Result, Verb, Writer
 
 BUSY_SECONDS = 30
@@ -55,16 +54,7 @@ class Store:
         self._connection: AsyncConnection | None = None
         self._glancing = asyncio.Lock()
         self._glass: AsyncConnection | None = None
-        self._here_readers: Engine | None = None
-        self._here_writers: Engine | None = None
-        self._writing_thread: ThreadPoolExecutor | None = None
-        if lock is None:
-            self._writer = Writer(self._transaction)
-        else:
-            self._here_readers = _engine_here(url, reading=True)
-            self._here_writers = _engine_here(url, reading=False)
-            self._writing_thread = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
-            self._writer = Writer(self._transaction_here, self._in_writing_thread)
+        self._writer = Writer(self._transaction)
 
     @classmethod
     async def open(cls, url: str, *, migrate: bool = True) -> Store:
@@ -121,21 +111,6 @@ class Store:
                 self._glass = await self._readers.connect()
             yield self._glass
 
-    def look(self, question: Callable[[AsyncConnection], Coroutine[Any, Any, Result]]) -> Result:
-        """Ask *question* in the calling thread, whichever it is, as ``reading`` would. Where ``looks_here`` is true."""
-        assert self._here_readers is not None
-        with self._here_readers.connect() as connection:
-            connection.exec_driver_sql("BEGIN")
-            try:
-                return drive(question(cast(AsyncConnection, Here(connection))))
-            finally:
-                connection.exec_driver_sql("ROLLBACK")
-
-    @property
-    def looks_here(self) -> bool:
-        """Whether ``look`` can be used: a database in this process (SQLite)."""
-        return self._here_readers is not None
-
     async def write(self, verb: Verb[Item, Result], item: Item) -> Result:
         """Run *verb* on *item* in a group with all that waits; return its result when it is durable."""
         return await self._writer.submit(verb, item)
@@ -153,11 +128,6 @@ class Store:
         self._connection = self._glass = None
         await self._readers.dispose()
         await self._writers.dispose()
-        if self._writing_thread is not None:
-            await asyncio.to_thread(self._writing_thread.shutdown)
-        for engine in (self._here_readers, self._here_writers):
-            if engine is not None:
-                engine.dispose()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -192,30 +162,6 @@ class Store:
                     raise
             finally:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
-
-    async def _in_writing_thread(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._writing_thread, drive, work)
-
-    @asynccontextmanager
-    async def _transaction_here(self) -> AsyncIterator[AsyncConnection]:
-        """A writing transaction in the writing thread: nothing in here ever waits but for locks."""
-        assert self._here_writers is not None
-        assert self._lock is not None
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        try:
-            with self._here_writers.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield cast(AsyncConnection, Here(connection))
-                    connection.exec_driver_sql("COMMIT")
-                except BaseException:
-                    try:
-                        connection.exec_driver_sql("ROLLBACK")
-                    except SQLAlchemyError:  # SQLite rolls back by itself on some errors: "no transaction is active"
-                        connection.invalidate()
-                    raise
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     async def _roll_back(self, connection: AsyncConnection) -> None:
         """Roll back; where even that fails, drop the connection (its close rolls back) and open a new one."""
@@ -262,26 +208,7 @@ def _engine(url: URL, *, reading: bool) -> AsyncEngine:
         connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": driver.connect},
     )
 
-    _set_up(engine.sync_engine, reading)
-    return engine
-
-
-def _engine_here(url: URL, *, reading: bool) -> Engine:
-    """SQLite without a driver's thread: used by one thread at a time, but not always the same."""
-    engine = create_engine(
-        url.set(drivername="sqlite+pysqlite"),
-        isolation_level="AUTOCOMMIT",
-        poolclass=QueuePool,
-        pool_size=8 if reading else 1,
-        max_overflow=0,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
-    )
-    _set_up(engine, reading)
-    return engine
-
-
-def _set_up(engine: Engine, reading: bool) -> None:
-    @event.listens_for(engine, "connect")
+    @event.listens_for(engine.sync_engine, "connect")
     def pragmas(connection: Any, record: Any) -> None:
         cursor = connection.cursor()
         if not reading:
@@ -293,6 +220,8 @@ def _set_up(engine: Engine, reading: bool) -> None:
         if reading:
             cursor.execute("PRAGMA query_only=ON")
         cursor.close()
+
+    return engine
 
 
 async def _raw(connection: AsyncConnection) -> driver.Connection:

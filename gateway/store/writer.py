@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -59,16 +59,10 @@ class Writer:
     """One process's writing side: a queue, and the task that commits it group by group.
 
     *transaction* opens one writing transaction: it commits when left, and rolls back when left by an exception.
-    *run*, where given, does a group's whole work in another thread, in one trip.
     """
 
-    def __init__(
-        self,
-        transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]],
-        run: Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]] | None = None,
-    ) -> None:
+    def __init__(self, transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:
         self._transaction = transaction
-        self._run = run
         self._waiting: deque[_Work] = deque()
         self._task: asyncio.Task[None] | None = None
         self.groups = 0
@@ -123,8 +117,7 @@ class Writer:
 
     async def _commit(self, group: list[_Work]) -> None:
         try:
-            work_of_group = self._apply(group)
-            settled = await (work_of_group if self._run is None else self._run(work_of_group))
+            settled = await self._apply(group)
         except Exception as error:
             if len(group) == 1:
                 settled = [(group[0], error)]

@@ -109,16 +109,14 @@ class Examination:
                 path = folder / "message.eml"
                 await asyncio.to_thread(path.write_bytes, raw)
             text, marks, files = await self._ask(path, parts, mail)
-            kept = await asyncio.to_thread(self._keep, files)
+            kept = await self._kept(files)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        fresh = False
-        try:
-            found = updates.Inside(update, self._clock.now(), text, tuple(kept), tuple(marks))
-            fresh = await self._store.write(_SETTLE, found)
-        finally:
-            if not fresh:
-                await asyncio.to_thread(self._forget, kept)
+        # Where the write fails or is cut off, nobody knows whether it was committed: what was kept stays, for a row may
+        # speak of it. At worst the doctor names it.
+        inside = updates.Inside(update, self._clock.now(), text, tuple(kept), tuple(marks))
+        if not await self._store.write(_SETTLE, inside):
+            await asyncio.to_thread(self._forget, kept)
         log.info("update examined", update=update, attachments=len(kept), marks=",".join(marks) or None)
 
     async def _ask(self, path: Path, parts: Path, mail: str) -> tuple[str, list[str], list[_Part]]:
@@ -134,6 +132,15 @@ class Examination:
             log.warning("a worker's answer about a mail is no answer", mail=mail, error=error)
             return "", [Mark.UNPARSEABLE], [whole]
         return text, marks, [*found, whole] if Mark.UNPARSEABLE in marks else found
+
+    async def _kept(self, files: Sequence[_Part]) -> list[Attachment]:
+        """Seal what was found, in a thread; one that is told to stop meanwhile leaves nothing."""
+        sealing = asyncio.create_task(asyncio.to_thread(self._keep, files))
+        try:
+            return await asyncio.shield(sealing)
+        except asyncio.CancelledError:
+            await asyncio.to_thread(self._forget, await sealing)
+            raise
 
     def _keep(self, found: Sequence[_Part]) -> list[Attachment]:
         """Seal what was found, each under an id of its own. Raises OSError, and then nothing is kept."""

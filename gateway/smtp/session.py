@@ -102,7 +102,8 @@ class Session(SMTP):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the dialogue."""
         peer = transport.get_extra_info("peername")
-        self.address = peer[0] if peer else ""
+        # A socket that listens on "::" shows IPv4 peers in IPv6 clothes (RFC 4291 §2.5.5.2).
+        self.address = peer[0].removeprefix("::ffff:") if peer else ""
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:

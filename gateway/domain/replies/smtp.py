@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gateway.domain.policy import Answer
 from gateway.domain.replies import Reply
@@ -32,6 +33,7 @@ class Directions:
         return f"{self.name}: {self.web} or telephone {' or '.join(self.phones)}{after}"
 
 
+@lru_cache(maxsize=512)  # most replies are the same all day
 def render(reply: Reply) -> bytes:
     """The reply on the wire; every line of it carries the code and the enhanced code (RFC 2034 §4)."""
     enhanced = f"{reply.enhanced} " if reply.enhanced else ""

@@ -1,0 +1,134 @@
+"""Filing messages in groups: the same rows, replies and repeats on every database."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gateway.domain.ids import new_id
+from gateway.domain.policy import Rules
+from gateway.domain.records import Access, Account, AccountState, Contact, Grant, Request, Visibility
+from gateway.domain.replies import Reply
+from gateway.domain.replies import smtp as say
+from gateway.domain.replies.smtp import Directions
+from gateway.domain.subject import SubjectGrammar
+from gateway.smtp.envelope import Arrival, Peer
+from gateway.smtp.filing import Filing
+from gateway.smtp.letter import SMALL, Letter
+from gateway.spool import Spool
+from gateway.store import (
+    Store,
+    Transaction,
+    accounts,
+    contacts,
+    holdings,
+    mails,
+    one_by_one,
+    quarantine,
+    requests,
+    updates,
+)
+from gateway.testing import NOON, FakeClock
+
+ALIAS = "support@example.com"
+EUROPE = Directions("Europe", "https://support.example.com/", ("+44 1632 960001",))
+
+
+@pytest.fixture
+async def filing(store: Store) -> Filing:
+    """Eva may write to SR 12345, which waits for its customer."""
+    account = Account(
+        new_id(), "acme", "Acme", "Acme", "Europe", AccountState.ACTIVE, None, "none", NOON, None, created_at=NOON
+    )
+    eva = Contact(new_id(), "eva@example.com", "Eva", NOON)
+
+    async def furnish(tx: Transaction, item: None) -> None:
+        await accounts.add(tx, account)
+        await contacts.add(tx, eva)
+        await contacts.grant(tx, Grant(eva.id, account.id, Access.READ_WRITE, None, None, NOON))
+        await requests.add(
+            tx,
+            Request("12345", account.id, "Awaiting Information", "Info Required from Customer", None, None, NOON, NOON),
+        )
+
+    await store.write(one_by_one(furnish), None)
+    return Filing(store, FakeClock(), SubjectGrammar(), Rules(), {ALIAS: (EUROPE,)}, say.DISK_FULL)
+
+
+class Post:
+    """Hands messages to *filing*, as sessions do."""
+
+    def __init__(self, filing: Filing, folder: Path) -> None:
+        self.filing, self.spool = filing, Spool(folder)
+        self.disk = ThreadPoolExecutor(2)
+
+    async def __call__(self, subject: str, body: bytes = b"text\r\n", *, id: str | None = None) -> Reply:
+        letter = Letter(self.spool, self.disk, 10 << 20)
+        head = f"From: Eva@Example.com\r\nSubject: {subject}\r\n" + (f"Message-ID: <{id}@x>\r\n" if id else "")
+        await letter.take(head.encode() + b"\r\n" + body)
+        return await self.filing(Arrival(Peer("192.0.2.1", "x", None), "eva@example.com", (ALIAS,), letter))
+
+
+@pytest.fixture
+def post(filing: Filing, tmp_path: Path) -> Post:
+    return Post(filing, tmp_path)
+
+
+async def test_messages_that_end_together_share_their_transactions(post: Post, store: Store) -> None:
+    before = store.groups[0]
+    replies = await asyncio.gather(*(post(f"SR# 12345 mail {number}") for number in range(40)))
+    assert {reply.code for reply in replies} == {250}
+    assert store.groups[0] - before < 20
+    async with store.reading() as connection:
+        filed = await updates.of_request(connection, "12345")
+        rows = await mails.ledger(connection)
+        counted = await holdings.ledger(connection)
+    assert len(filed) == 40
+    assert {update.visibility for update in filed} == {Visibility.PRIVATE}
+    assert {update.body for update in filed} == {"text\n"}
+    assert [row["sequence"] for row in rows] == list(range(1, 41))
+    assert counted.outcomes == {"filed": 40}
+    assert (counted.gaps, counted.filed_without_update, counted.without_bytes) == (0, 0, 0)
+
+
+async def test_two_copies_in_one_moment_are_one_update(post: Post, store: Store) -> None:
+    replies = await asyncio.gather(*(post("SR# 12345 twice", id="same") for _ in range(5)))
+    assert len(set(replies)) == 1
+    assert replies[0].code == 250
+    async with store.reading() as connection:
+        assert len(await updates.of_request(connection, "12345")) == 1
+        assert sorted(row["outcome"] for row in await mails.ledger(connection)) == ["filed"] + ["repeated"] * 4
+
+
+async def test_a_large_message_lies_in_the_spool_and_a_repeat_or_refusal_leaves_nothing_there(
+    post: Post, store: Store, tmp_path: Path
+) -> None:
+    large = b"0123456789abcde\r\n" * (2 * SMALL // 16)
+
+    def sealed() -> int:
+        return len([path for path in (tmp_path / "files").glob("*/*") if path.is_file()])
+
+    assert (await post("SR# 12345 large", large, id="large")).code == 250
+    assert sealed() == 1
+    assert (await post("SR# 12345 large", large, id="large")).code == 250
+    assert (await post("no number", large)).code == 550
+    assert sealed() == 1
+    assert list((tmp_path / "incoming").iterdir()) == []
+
+
+async def test_group_mates_of_a_refusal_are_filed(post: Post, store: Store) -> None:
+    replies = await asyncio.gather(post("SR# 12345 good"), post("SR# 99999 bad"), post("none"), post("SR# 12345 too"))
+    assert [reply.code for reply in replies] == [250, 550, 550, 250]
+    assert EUROPE.line in replies[1].lines
+
+
+async def test_the_quarantine_is_read_and_decided_on_every_database(post: Post, store: Store) -> None:
+    await post("SR# 12345 x")
+    async with store.reading() as connection:
+        [row] = await mails.ledger(connection)
+        assert await quarantine.everything(connection) == []
+        assert await quarantine.by_id(connection, row["id"]) is None
+        assert await updates.unexamined(connection) == []

@@ -56,7 +56,7 @@ async def add(
     agreement_ends: date | None = None,
 ) -> NewPassword:
     """Make an account, its login derived from the companies where none is given. Raises Refused."""
-    sold_to, end_user = _name(sold_to, "Sold To"), _name(end_user, "End User")
+    sold_to, end_user = company(sold_to, "Sold To"), company(end_user, "End User")
     if login is not None and not LOGIN.fullmatch(login):
         raise Refused(
             f'"{login}" is no login; allowed: letters, digits and . _ @ + -, up to 64, a letter or digit first'
@@ -229,7 +229,7 @@ def issuer(desk: Desk) -> Issuer:
         raise Refused(f"{error}; no password was made") from None
 
 
-def _name(text: str, what: str) -> str:
+def company(text: str, what: str) -> str:
     """A company's name in one line. Raises Refused."""
     name = " ".join(unicodedata.normalize("NFC", text).split())
     if not name or len(name) > 200 or any(unicodedata.category(letter).startswith("C") for letter in name):

@@ -260,7 +260,11 @@ def _account_values(desk: Desk, sheet: Sheet, row: Row) -> dict[str, Any]:
     """The facts of an account that a row states; what is wrong with them is noted."""
     cells, values = row.cells, dict[str, Any]()
     for column in ("sold_to", "end_user"):
-        values[column] = " ".join((cells.get(column) or "").split())
+        values[column] = ""
+        try:
+            values[column] = account_verbs.company(cells.get(column) or "-", column)
+        except Refused as error:
+            sheet.wrong(row, column, str(error))
     if "region" in cells:
         try:
             values["region"] = account_verbs.known_region(desk, cells["region"])

@@ -6,7 +6,9 @@ that is longer than a word or two in a message.
 """
 
 import csv
+import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,12 @@ from typing import Any, Final
 
 MOST: Final = 50
 """Mistakes that are named; the rest is counted."""
+
+
+LONGEST: Final = 500
+"""Characters of a cell."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,16 @@ class Sheet:
         except UnicodeDecodeError as error:
             raise Mistakes([f"{path}: is not UTF-8 (byte {error.start})"]) from None
         read = self._json_lines if text.lstrip()[:1] == "{" else self._csv
+        self.required = required
         self.rows: list[Row] = []
         for row in read(text):
             self.rows.append(row)
             for column in required:
                 if row.cells.get(column) is None:
                     self.wrong(row, column, "is missing or empty")
+            for column, cell in row.cells.items():
+                if cell is not None and (len(cell) > LONGEST or _CONTROL.search(cell)):
+                    self.wrong(row, column, f"holds control characters, or more than {LONGEST} characters")
 
     def wrong(self, row: Row, column: str, what: str) -> None:
         """Note a mistake."""
@@ -76,10 +88,11 @@ class Sheet:
         return True
 
     def _csv(self, text: str) -> Iterator[Row]:
-        reader = csv.reader(text.splitlines(keepends=True), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         try:
-            header = [name.strip().lower() for name in next(reader, [])]
-            self._columns(1, header)
+            header = [_column(name) for name in next(reader, [])]
+            if not self._columns(1, header, complete=True):
+                return
             begins = reader.line_num + 1
             for cells in reader:
                 if cells and len(cells) != len(header):
@@ -92,7 +105,7 @@ class Sheet:
             self._note(reader.line_num, f"is not CSV: {error}")
 
     def _json_lines(self, text: str) -> Iterator[Row]:
-        for number, line in enumerate(text.splitlines(), start=1):
+        for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
             try:
@@ -100,13 +113,14 @@ class Sheet:
             except json.JSONDecodeError as error:
                 self._note(number, f"column {error.colno}: is not JSON: {error.msg}")
                 continue
-            if not isinstance(record, dict) or not all(isinstance(cell, str | None) for cell in record.values()):
-                self._note(number, "is not an object of strings")
+            if not isinstance(record, dict) or not all(_is_cell(cell) for cell in record.values()):
+                self._note(number, "is not an object of strings and whole numbers")
                 continue
             if self._columns(number, list(record)):
-                yield Row(number, {name: (cell or "").strip() or None for name, cell in record.items()})
+                yield Row(number, {name: _text(cell) for name, cell in record.items()})
 
-    def _columns(self, line: int, names: list[str]) -> bool:
+    def _columns(self, line: int, names: list[str], *, complete: bool = False) -> bool:
+        missing = [name for name in self.required if complete and name not in names]
         unknown = [name for name in names if name not in self.allowed]
         twice = {name for name in names if names.count(name) > 1}
         for name in unknown:
@@ -114,4 +128,19 @@ class Sheet:
             self._note(line, f"{name or 'a column without a name'}: unknown; allowed: {allowed}")
         for name in twice:
             self._note(line, f"{name}: is there twice")
-        return not unknown and not twice
+        for name in missing:
+            self._note(line, f"{name}: this column is missing")
+        return not unknown and not twice and not missing
+
+
+def _column(name: str) -> str:
+    """A column's name: ``Sold To`` is sold_to."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _is_cell(value: object) -> bool:
+    return isinstance(value, str | int | None) and not isinstance(value, bool)
+
+
+def _text(value: str | int | None) -> str | None:
+    return None if value is None else str(value).strip() or None

@@ -124,6 +124,7 @@ def test_every_mistake_is_named_with_file_line_and_column_and_nothing_is_changed
         ["7", "number"],
         ["8", "has 2 columns, the header has 3"],
         ["9", "number"],
+        ["9", "number"],
     ]
     assert said.err.endswith("nothing was changed\n")
     assert len(acme.json("sr", "list")) == 1
@@ -134,7 +135,10 @@ def test_every_mistake_is_named_with_file_line_and_column_and_nothing_is_changed
     [
         ("sold_to,end_user,colour\nA,B,red\n", ":1: colour: unknown; allowed: sold_to, end_user, login"),
         ("sold_to,sold_to,end_user\nA,A,B\n", ":1: sold_to: is there twice"),
-        ("sold_to\nA\n", ":2: end_user: is missing or empty"),
+        ("sold_to\nA\n", ":1: end_user: this column is missing"),
+        ("sold_to,end_user\nA,\n", ":2: end_user: is missing or empty"),
+        ("Sold To,End-User\nA,B\x07\n", ":2: end_user: holds control characters"),
+        ("sold_to,end_user\nA\u2028,B\nA,B,C\n", ":3: has 3 columns, the header has 2"),
         ("sold_to,end_user\nA,B\nA,B\n", ":3: sold_to: is there twice, first on line 2"),
         ("sold_to,end_user,region\nA,B,West\n", ':2: region: there is no region "West"'),
         ("sold_to,end_user,agreement_ends\nA,B,soon\n", ':2: agreement_ends: "soon" is no date'),
@@ -142,7 +146,8 @@ def test_every_mistake_is_named_with_file_line_and_column_and_nothing_is_changed
         ("sold_to,end_user,login\nAcme,Globex,other\n", ":2: login: the combination has the login acme already"),
         ('sold_to,end_user\nA,"B\n', "is not CSV"),
         ('{"sold_to": "A"\n', ":1: column 16: is not JSON"),
-        ('{"sold_to": 1}\n', ":1: is not an object of strings"),
+        ('{"sold_to": 1.5}\n', ":1: is not an object of strings and whole numbers"),
+        ('{"sold_to": "A\u2028", "end_user": ""}\n', ":1: end_user: is missing or empty"),
     ],
 )
 def test_what_is_wrong_with_a_file(acme: Shell, text: str, said: str) -> None:

@@ -188,7 +188,13 @@ class Session(Channel):
         if not shared.sessions_of.admit(account.id, most):
             raise Refusal(ftp.TOO_MANY_OF_ACCOUNT)
         self.tree = Tree(
-            account, shared.store, shared.spool, shared.bridge, shared.clock, shared.settings.number_pattern
+            account,
+            shared.store,
+            shared.spool,
+            shared.bridge,
+            shared.clock,
+            shared.settings.number_pattern,
+            shared.settings.closed_folder_grace,
         )
         self.account, self.admitted = account, admitted
         self.throttles = (

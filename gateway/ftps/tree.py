@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
 
 from gateway.clock import Clock
 from gateway.domain import names
 from gateway.domain.names import Path
-from gateway.domain.records import Account, Version, VersionState
+from gateway.domain.records import Account, Request, Version, VersionState
 from gateway.domain.replies import Refusal, ftp
 from gateway.ftps.bridge import Bridge
 from gateway.spool import Spool
@@ -67,7 +67,14 @@ class Tree:
     """One logged-in session's view of its account."""
 
     def __init__(
-        self, account: Account, store: Store, spool: Spool, bridge: Bridge, clock: Clock, number_pattern: str
+        self,
+        account: Account,
+        store: Store,
+        spool: Spool,
+        bridge: Bridge,
+        clock: Clock,
+        number_pattern: str,
+        closed_folder_grace: float,
     ) -> None:
         self.account = account
         self._store = store
@@ -75,6 +82,7 @@ class Tree:
         self._bridge = bridge
         self._clock = clock
         self._pattern = number_pattern
+        self._grace = timedelta(seconds=closed_folder_grace)
 
     # -- seeing --------------------------------------------------------------------------------------------------------
 
@@ -220,7 +228,7 @@ class Tree:
         number = names.folder_number(path[0], self._pattern)
         if number is not None:
             request = await requests.by_number(connection, number)
-            if request is None or request.account_id != self.account.id or not self._open(request.closed_at):
+            if request is None or not await self._shown(connection, request):
                 return None
             if len(path) == 1:
                 return Node(path, request.created_at, reserved=True)
@@ -258,12 +266,19 @@ class Tree:
                 found += [
                     Node((names.folder_of(request.number),), request.created_at, reserved=True)
                     for request in await requests.everything(connection, self.account.id)
-                    if self._open(request.closed_at)
+                    if await self._shown(connection, request)
                 ]
         return sorted(found, key=lambda node: node.name)
 
-    def _open(self, closed_at: datetime | None) -> bool:
-        return closed_at is None
+    async def _shown(self, connection: Any, request: Request) -> bool:
+        """Whether an SR has a folder: while it is open, and for a while after, for partials in it to be finished."""
+        if request.account_id != self.account.id:
+            return False
+        if request.closed_at is None:
+            return True
+        if self._clock.now() - request.closed_at > self._grace:
+            return False
+        return await files.holds_partials(connection, self.account.id, f"/{names.folder_of(request.number)}")
 
     def _file_node(self, version: Version) -> Node:
         modified = version.modified_at or version.ended_at or version.started_at

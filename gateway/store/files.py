@@ -86,6 +86,22 @@ async def folder_exists(connection: AsyncConnection, account_id: str, path: str)
     return found.first() is not None
 
 
+async def holds_partials(connection: AsyncConnection, account_id: str, folder: str) -> bool:
+    """Whether something in *folder*, however deep, is still incomplete."""
+    found = await connection.execute(
+        select(versions.c.id)
+        .join(names, names.c.id == versions.c.name_id)
+        .where(
+            versions.c.account_id == account_id,
+            versions.c.state.in_(["receiving", "partial", "damaged"]),
+            names.c.removed_at.is_(None),
+            _below(names.c.path, folder.rstrip("/") + "/"),
+        )
+        .limit(1)
+    )
+    return found.first() is not None
+
+
 async def make_folder(tx: AsyncConnection, item: tuple[str, str, datetime]) -> None:
     """Make the folder (account id, path, now). Raises FileExistsError where a file or folder has the path."""
     account_id, path, at = item

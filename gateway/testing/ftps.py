@@ -152,6 +152,12 @@ class Door:
         new = Request(number, customer.account.id, status, sub, None, None, now, now, now if closed else None)
         self.ask(lambda store: store.write(one_by_one(requests.add), new))
 
+    def close_sr(self, number: str) -> None:
+        async def closed(tx: Any, number: str) -> None:
+            await requests.set_status(tx, number, "Closed", "Problem Resolved", datetime.now(UTC), closed=True)
+
+        self.ask(lambda store: store.write(one_by_one(closed), number))
+
     def versions(self, customer: Customer | None = None) -> Sequence[Version]:
         async def listing(store: Store) -> Sequence[Version]:
             async with store.reading() as connection:

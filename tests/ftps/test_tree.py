@@ -7,6 +7,8 @@ import os
 from gateway.domain.records import VersionState
 from gateway.testing.ftps import Customer, Door
 
+from .conftest import MakeDoor
+
 BYTES = os.urandom(1000)
 
 
@@ -211,3 +213,17 @@ def test_a_rename_files_nothing_under_an_sr_of_another_account(door: Door, acme:
             assert [each[:3] for each in told] == ["350", "250"], told
     srs = {version.path: version.sr for version in door.versions(acme)}
     assert srs == {"/SR777_logs.zip": None, "/SR888_logs.zip": None, "/SR12345_logs.zip": "12345"}
+
+
+def test_the_folder_of_a_closed_sr_stays_while_it_holds_partials(make_door: MakeDoor) -> None:
+    door = make_door(sr={"closed_folder_grace": "1 h"})
+    acme = door.customer()
+    door.sr("12345", acme)
+    with door.talk(acme) as talk:
+        talk.cut("SR-12345/logs.bin", BYTES)
+        door.close_sr("12345")
+        talk.talk("C: CWD /SR-12345\nS: 250 *\nC: CWD /\nS: 250 *")
+        assert talk.put("SR-12345/logs.bin", BYTES, verb="APPE").startswith("226-")
+        talk.talk("C: CWD /SR-12345\nS: 550 /SR-12345: no such folder.")
+    with door.client(acme) as client:
+        assert client.names() == []

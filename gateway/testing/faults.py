@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -117,17 +117,23 @@ class Faults:
 
 def environment(*faults: Fault, door: str = "ftps") -> dict[str, str]:
     """What a gateway's environment must hold for its processes of *door* to have these faults."""
+    return environment_of({door: faults})
+
+
+def environment_of(doors: Mapping[str, Sequence[Fault]]) -> dict[str, str]:
+    """``environment`` for several doors at once: their faults by their names."""
     return {
-        VARIABLE: json.dumps({"door": door, "faults": [asdict(fault) for fault in faults]}),
+        VARIABLE: json.dumps({door: [asdict(fault) for fault in faults] for door, faults in doors.items()}),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(STARTUP), os.environ.get("PYTHONPATH")])),
     }
 
 
 def install_from_environment() -> None:
     """Called by ``startup/sitecustomize.py`` in every Python that has it on its path."""
-    asked = json.loads(os.environ.get(VARIABLE, "null"))
-    if asked and f"gateway.daemon.process {asked['door']} " in " ".join(sys.orig_argv):
-        Faults(*(Fault(**fault) for fault in asked["faults"])).install()
+    started_as = " ".join(sys.orig_argv)
+    for door, faults in json.loads(os.environ.get(VARIABLE, "{}")).items():
+        if f"gateway.daemon.process {door} " in started_as:
+            Faults(*(Fault(**fault) for fault in faults)).install()
 
 
 def _module_of(fault: Fault) -> str:

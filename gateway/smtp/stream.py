@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-HIGH_WATER = 128 * 1024
+HIGH_WATER = 64 * 1024
 """Bytes held before the transport is told to wait. One ``recv`` of asyncio's (256 KiB) may come on top."""
+
+BLOCK_MOST = 128 * 1024
+"""Bytes handed over at once: what is done with a block copies it once or twice."""
 
 
 class LineTooLong(Exception):
@@ -120,7 +123,7 @@ class Incoming(asyncio.StreamReader):
 
     async def read(self, n: int = -1) -> bytes:
         """At most *n* bytes of what is there, at least one. Raises PeerGone."""
-        return bytes(await self.block(n if n > 0 else None))
+        return bytes(await self.block(n if n > 0 else BLOCK_MOST))
 
     async def readexactly(self, n: int) -> bytes:
         """*n* bytes. Raises PeerGone."""
@@ -155,16 +158,17 @@ class Incoming(asyncio.StreamReader):
             raise LineTooLong
         return line
 
-    async def block(self, most: int | None = None) -> bytearray:
-        """Everything that is here (at most *most* bytes), waiting until there is something. Raises PeerGone."""
+    async def block(self, most: int = BLOCK_MOST) -> bytearray:
+        """What is here, at most *most* bytes, waiting until there is something. Raises PeerGone."""
         while not self._held:
             await self.more()
-        if most is not None and len(self._held) > most:
+        most = min(most, BLOCK_MOST)
+        if len(self._held) > most:
             block = self._held[:most]
             del self._held[:most]
         else:
             block, self._held = self._held, bytearray()
-        if self._resting and self._source is not None and not self._ended:
+        if self._resting and self._source is not None and not self._ended and len(self._held) <= HIGH_WATER:
             self._resting = False
             self._source.resume_reading()
         return block

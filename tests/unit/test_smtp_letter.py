@@ -1,0 +1,154 @@
+"""A message on its way in: small ones in memory, larger ones in the spool, never more held than a block or two."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import tracemalloc
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.domain.policy import Fault
+from gateway.smtp.data import DataReader
+from gateway.smtp.letter import HEAD_MOST, SMALL, Letter
+from gateway.smtp.stream import BLOCK_MOST, HIGH_WATER, Incoming, LineTooLong, PeerGone
+from gateway.spool import Spool
+
+HEADER = b"From: a@example.com\r\nSubject: x\r\n\r\n"
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Spool:
+    return Spool(tmp_path)
+
+
+@pytest.fixture
+def disk() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+async def test_what_fits_stays_in_memory_and_one_byte_more_goes_to_the_spool(
+    spool: Spool, disk: ThreadPoolExecutor
+) -> None:
+    for size, large in ((SMALL, False), (SMALL + 1, True)):
+        letter = Letter(spool, disk, 1 << 20)
+        raw = HEADER + b"z" * (size - len(HEADER))
+        await letter.take(raw)
+        assert (letter.large, letter.raw) == (large, None if large else raw)
+        assert letter.headers.first("subject") == b"x"
+        await letter.discard()
+
+
+@pytest.mark.parametrize("size", [1, 7, 4096, 100_000, 1 << 20])
+async def test_the_content_key_and_the_bytes_are_the_same_in_any_cut(
+    spool: Spool, disk: ThreadPoolExecutor, size: int
+) -> None:
+    raw = HEADER + bytes(range(256)) * (40 if size < 10 else 2_000)
+    letter, whole = Letter(spool, disk, 1 << 20), Letter(spool, disk, 1 << 20)
+    for start in range(0, len(raw), size):
+        await letter.take(raw[start : start + size])
+    await whole.take(raw)
+    await letter.settle()
+    await whole.settle()
+    assert letter.content_key == whole.content_key
+    if letter.large:
+        sealed = await letter.seal()
+        assert sealed.sha256 == hashlib.sha256(raw).hexdigest()
+        assert sealed.path.read_bytes() == raw
+    await whole.discard()
+    assert list(spool.incoming.iterdir()) == []
+
+
+async def test_a_fault_throws_the_rest_away_and_leaves_no_file(spool: Spool, disk: ThreadPoolExecutor) -> None:
+    for raw, fault in ((HEADER + b"z" * 500_000, Fault.TOO_LARGE), (b"X: y\r\n" * 60_000, Fault.HEADER_TOO_LARGE)):
+        letter = Letter(spool, disk, HEAD_MOST + 200_000)
+        for start in range(0, len(raw), 50_000):
+            await letter.take(raw[start : start + 50_000])
+        assert letter.fault is fault
+        assert letter.size == len(raw)
+        assert list(spool.incoming.iterdir()) == []
+
+
+async def test_smtp_5_one_session_holds_less_than_a_mebibyte_whatever_the_message(
+    spool: Spool, disk: ThreadPoolExecutor
+) -> None:
+    letter, reader = Letter(spool, disk, 1 << 30), DataReader()
+    block = b"ab\r\n" * (BLOCK_MOST // 4)
+    await letter.take(reader.feed(HEADER + block * 2))
+    tracemalloc.start()
+    try:
+        for _ in range(80):
+            await letter.take(reader.feed(bytearray(block)))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Beside it the reader's buffer: HIGH_WATER and one recv of asyncio's (256 KiB).
+    assert peak + HIGH_WATER + (256 << 10) < 1 << 20, peak
+    await letter.discard()
+
+
+class Transport(asyncio.ReadTransport):
+    """Knows whether it was told to wait."""
+
+    paused = False
+
+    def pause_reading(self) -> None:
+        self.paused = True
+
+    def resume_reading(self) -> None:
+        self.paused = False
+
+
+async def test_the_peer_waits_while_nobody_reads() -> None:
+    inbox, transport = Incoming(asyncio.get_running_loop()), Transport()
+    inbox.set_transport(transport)
+    inbox.feed_data(b"x" * HIGH_WATER)
+    assert not transport.paused
+    inbox.feed_data(b"x")
+    assert transport.paused
+    assert len(await inbox.block()) == HIGH_WATER + 1
+    assert not transport.paused
+
+
+@pytest.mark.parametrize("wire", [b"NOOP\r\nQUIT\r\n", b"NOOP\nQUIT\n"])
+async def test_lines_are_the_same_one_byte_at_a_time(wire: bytes) -> None:
+    whole, cut = (Incoming(asyncio.get_running_loop()) for _ in range(2))
+    whole.feed_data(wire)
+    for byte in wire:
+        cut.feed_data(bytes([byte]))
+    for inbox in (whole, cut):
+        inbox.feed_eof()
+        assert [await inbox.line(100), await inbox.line(100)] == wire.splitlines(keepends=True)
+        with pytest.raises(PeerGone):
+            await inbox.line(100)
+
+
+@pytest.mark.parametrize("cut", [1, 64, 10_000])
+async def test_an_overlong_line_is_thrown_away_and_the_next_is_read(cut: int) -> None:
+    inbox = Incoming(asyncio.get_running_loop())
+    wire = b"x" * 5_000 + b"\r\nNOOP\r\n"
+
+    async def feed() -> None:
+        for start in range(0, len(wire), cut):
+            inbox.feed_data(wire[start : start + cut])
+            await asyncio.sleep(0)
+
+    feeding = asyncio.create_task(feed())
+    with pytest.raises(LineTooLong):
+        await inbox.line(100)
+    assert await inbox.line(100) == b"NOOP\r\n"
+    await feeding
+
+
+async def test_a_lost_connection_is_told_to_who_waits() -> None:
+    inbox: Any = Incoming(asyncio.get_running_loop())
+    waiting = asyncio.create_task(inbox.block())
+    await asyncio.sleep(0)
+    inbox.set_exception(ConnectionResetError("reset"))
+    with pytest.raises(PeerGone, match="reset"):
+        await waiting

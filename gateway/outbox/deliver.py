@@ -123,6 +123,8 @@ class WebhookRounds(_Rounds):
             await self._poster.post(delivery.event, self._receiver, self._clock.now())
         except NotDelivered as error:
             failure = error
+        except Exception as error:
+            failure = _defect(delivery, error)
         await self._note(delivery, failure)
         return failure is None
 
@@ -167,6 +169,8 @@ class MailRounds(_Rounds):
                     taken += 1
                 except NotDelivered as error:
                     failure = error
+                except Exception as error:
+                    failure = _defect(delivery, error)
                 await self._note(delivery, failure)
         return taken > 0
 
@@ -186,6 +190,12 @@ async def housework(store: Store, clock: Clock) -> bool:
     await store.write(_forget, now - KEEP_STRIKES)
     await store.write(_forget_links, now - KEEP_DELIVERED)
     return False
+
+
+def _defect(delivery: outbox.Delivery, error: Exception) -> NotDelivered:
+    """Our own bug, with its stack in the log; it must not keep the deliveries after it from going out."""
+    log.exception("a delivery met a defect of ours", delivery=delivery.id, target=delivery.target)
+    return NotDelivered(f"a defect of the gateway ({type(error).__name__}); the log has its stack")
 
 
 def _contact_of(delivery: outbox.Delivery) -> str:

@@ -57,6 +57,8 @@ class Letterhead:
 
 def compose(delivery: Delivery, templates: Templates, letterhead: Letterhead, now: datetime) -> EmailMessage:
     """The mail that *delivery* asks for. Raises NotDelivered."""
+    if not delivery.target.isascii():
+        raise NotDelivered(f"the address {delivery.target} needs SMTPUTF8 (RFC 6531), which is not sent", final=True)
     facts = dict(delivery.message or {})
     name, language = str(facts.pop("template", "")), str(facts.pop("language", "en"))
     if "days" in facts:  # counted to the day the mail is sent, which may be later than the stage that asked for it

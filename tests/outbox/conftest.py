@@ -40,14 +40,19 @@ class Receiver:
     posts: list[Post] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer every request of a connection, for as long as the client keeps it open."""
         try:
-            head, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
-            headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            post = Post(head, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
-            self.posts.append(post)
-            writer.write(await self.answer(post))
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().strip().split("\r\n")
+                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                post = Post(head, headers, await reader.readexactly(int(headers.get("content-length", "0"))))
+                self.posts.append(post)
+                answer = await self.answer(post)
+                writer.write(answer)
+                await writer.drain()
+                if not answer.startswith(b"HTTP/"):
+                    return
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
         finally:
             writer.close()

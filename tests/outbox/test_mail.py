@@ -238,6 +238,22 @@ async def test_many_mails_share_a_session_and_one_bad_one_does_not_hold_the_rest
     assert bad.last_error == "there is no template nowhere.txt"
 
 
+async def test_an_address_that_no_relay_takes_is_parked_and_a_defect_of_ours_blocks_nobody(
+    post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    await post.put(REMINDER, "k0", "jörg@example.com")
+    await post.put({**REMINDER, "accounts": []}, "k1", "defect@example.com")
+    await post.put(REMINDER, "k2")
+    async with running(Sink()) as sink:
+        await post.rounds(sink).round()
+    assert [mail["To"] for mail in sink.mails] == ["Ann Müller <ann@example.com>"]
+    odd, defect, sent = await post.deliveries()
+    assert (odd.state, defect.state, sent.state) == ("parked", "pending", "delivered")
+    assert "SMTPUTF8" in (odd.last_error or "")
+    assert "a defect of the gateway (IndexError)" in (defect.last_error or "")
+    assert "IndexError" in caplog.text
+
+
 async def test_an_operators_template_goes_before_ours_and_one_language_before_another(
     store: Store, clock: FakeClock, tmp_path: Path
 ) -> None:

@@ -102,6 +102,24 @@ async def test_a_certificate_for_another_name_is_refused(
     assert secure_receiver.posts == []
 
 
+async def test_two_names_at_one_address_share_no_connection(
+    secure_receiver: Server, secret_file: Path, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """httpx pools by address: kept alive, a connection checked for one name would serve another, unchecked."""
+
+    async def there(url: str, **_: object) -> str:
+        return "127.0.0.1"
+
+    monkeypatch.setattr("gateway.outbox.webhook.allowed_address", there)
+    poster = Poster()
+    good, other = (f"https://{name}:{secure_receiver.port}/" for name in ("localhost", "crm.example.com"))
+    await poster.post(event(clock), Receiver(good, secret_file), clock.now())
+    with pytest.raises(NotDelivered, match=r"(?i)certificate"):
+        await poster.post(event(clock), Receiver(other, secret_file), clock.now())
+    await poster.close()
+    assert len(secure_receiver.posts) == 1
+
+
 async def test_a_name_that_turns_private_is_not_posted_to(secret_file: Path, clock: FakeClock) -> None:
     async def resolving(host: str, port: int) -> list[str]:
         return ["169.254.169.254"]

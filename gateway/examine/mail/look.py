@@ -111,10 +111,11 @@ class _Look:
         self._texts.append(self._without_files(text, part))
 
     def _without_files(self, text: str, part: Part) -> str:
-        if _PGP_MESSAGE.search(text):
-            self.marks.add(Mark.ENCRYPTED)
-        if _PGP_SIGNED.search(text):
-            self.marks.add(Mark.SIGNED)
+        if "-----BEGIN PGP" in text:  # ten times as fast as looking at the start of each line
+            if _PGP_MESSAGE.search(text):
+                self.marks.add(Mark.ENCRYPTED)
+            if _PGP_SIGNED.search(text):
+                self.marks.add(Mark.SIGNED)
         text, files = transfer.files_in(text)
         for number, (name, content) in enumerate(files, 1):
             self.marks.add(Mark.UUENCODE)

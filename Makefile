@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clients lock docs clean bench
+.PHONY: setup run test lint clients lock docs clean bench crash
 
 # `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks
 # hold every package with its version and hashes, so pip has nothing to resolve.
@@ -53,6 +53,10 @@ test: setup clients lint
 # half an hour. Only some cases, without writing: make bench BENCH="big8 s4k --reps 3".
 bench: setup clients
 	PYTHONPATH=tests $(BIN)/python -m bench $(or $(BENCH),--write docs/benchmarks.md)
+
+# The crash tests at length: 500 uploads by mixed clients, under three seeds; the suite has them in a short form.
+crash: setup clients
+	for seed in 1 2 3; do GATEWAY_CRASH_UPLOADS=500 GATEWAY_CRASH_SEED=$$seed $(BIN)/pytest -q tests/crash || exit 1; done
 
 # Both locks name the same versions: the second is the first without the test tools.
 RESOLVE := uv pip compile --quiet --no-emit-index-url --no-header --generate-hashes --universal --python-version 3.11

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,6 +47,15 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
+def _wait_until_quiet(pid: int, group: Path | None) -> None:
+    """Wait until nothing is started any more: housekeeping opens after the doors."""
+    for _ in range(60):
+        before = measure.cpu_seconds(pid, group)
+        time.sleep(0.5)
+        if measure.cpu_seconds(pid, group) - before < 0.03:
+            return
+
+
 class Gateway(Server):
     """A running gateway of one variant, with an account, a Designated Contact and an open SR."""
 
@@ -62,6 +72,7 @@ class Gateway(Server):
         self.gateway.environment = {**os.environ, **ENVIRONMENTS[variant]}
         self.gateway.start()
         assert self.gateway.process is not None
+        _wait_until_quiet(self.gateway.process.pid, group)
         ports = {name: port for name, (_, port) in self.gateway.addresses.items()}
         super().__init__(
             name=variant,

@@ -101,10 +101,10 @@ def send(gateway: RunningGateway, mail: EmailMessage) -> Told:
 class Kept:
     """What the gateway has of an account, read with its own command line."""
 
-    def __init__(self, gateway: RunningGateway, account: Login) -> None:
+    def __init__(self, gateway: RunningGateway, account: Login, sr: str | None = SR) -> None:
         self._gateway = gateway
         self.files: list[dict[str, Any]] = gateway.command("file", "list", "--account", account.login)
-        self.updates: list[dict[str, Any]] = gateway.command("update", "list", "--sr", SR)
+        self.updates: list[dict[str, Any]] = gateway.command("update", "list", "--sr", sr) if sr else []
 
     def versions(self, path: str) -> list[dict[str, Any]]:
         return [file for file in self.files if file["path"] == "/" + path]

@@ -7,6 +7,7 @@ Reads, never writes; never repeats a key's content.
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 from cryptography import x509
@@ -21,7 +22,31 @@ from gateway.config.regions import DEFAULT_REGIONS
 
 def serve_problems(config: Config) -> list[Problem]:
     """Everything on this machine that keeps ``gateway serve`` from starting."""
-    return [*_missing_certificate(config), *certificate_problems(config), *state_dir_problems(config)]
+    return [
+        *_missing_certificate(config),
+        *certificate_problems(config),
+        *_console_problems(config),
+        *_sealing_problems(config),
+        *state_dir_problems(config),
+    ]
+
+
+def _console_problems(config: Config) -> Iterator[Problem]:
+    if not config.console.enabled:
+        return
+    if config.ftps.certificate is None or config.ftps.private_key is None:
+        yield problem(config, "console.enabled", "the page is served in the FTPS door's certificate; there is none")
+    if not all(find_spec(name) for name in ("starlette", "uvicorn")):
+        yield problem(config, "console.enabled", 'the page needs the extra web: pip install "inbound-gateway[web]"')
+
+
+def _sealing_problems(config: Config) -> Iterator[Problem]:
+    rotation = config.rotation
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    places = [rotation.sealing_key, Path(directory, "sealing-key") if directory else None]
+    if rotation.sealed_passwords and not any(path is not None and path.exists() for path in places):
+        key = "rotation.sealed_passwords" if rotation.sealing_key is None else "rotation.sealing_key"
+        yield problem(config, key, "there is no sealing key; name a file and make the key: gateway key rotate")
 
 
 def certificate_problems(config: Config) -> Iterator[Problem]:

@@ -95,3 +95,16 @@ def test_a_state_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pyte
     assert said(config(tmp_path, "a.pem", "a.key"), tmp_path) == [
         f"gateway.toml:2: gateway.state_dir: {tmp_path} is not writable for this user, so state cannot be made"
     ]
+
+
+def test_the_console_needs_a_certificate_and_sealing_needs_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"gateway": {"state_dir": tmp_path}, "ftps": {"enabled": False}, "console": {"enabled": True}}
+    wanted = Config.model_validate({**asked, "rotation": {"sealed_passwords": True}})
+    found = "\n".join(str(problem) for problem in serve_problems(wanted))
+    assert "console.enabled: the page is served in the FTPS door's certificate; there is none" in found
+    assert "rotation.sealed_passwords: there is no sealing key" in found
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "sealing-key").write_text("id key\n")
+    assert "sealing key" not in "\n".join(str(problem) for problem in serve_problems(wanted))

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,6 +70,8 @@ class Intake:
         self.submit = submit
         self.loop = asyncio.get_running_loop()
         self.boot = boot_id()
+        self._resuming = threading.Condition()
+        self._completing: set[str] = set()
         self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
     def begin(self, source: Source, *, hashing: bool = True) -> Upload:
@@ -85,17 +88,19 @@ class Intake:
         """
         if not 0 <= offset <= (self.spool.size_of_incoming(version.id) or version.size):
             raise ValueError(f"there are {version.size} bytes, not {offset}")
-        claim = (version.id, self.boot, offset)
-        claimed: Version = self.submit(self.store.write(uploads.claim, claim)).result()
-        try:
-            if version.state is VersionState.DAMAGED:  # it was sealed; a receiving row and bytes there go together
-                self.spool.recover(version.id, version.size, same_boot=True)
-            incoming = self.spool.resume(version.id, offset, hashing=hashing)
-        except BaseException:
-            size = self.spool.size_of_incoming(version.id) or version.size
-            back = (version.id, size, version.evidence or "could not be resumed")
-            self.submit(self.store.write(one_by_one(uploads.recovered), back)).result()
-            raise
+        with self._resuming:  # who claims the row last is to have the bytes, too
+            self._resuming.wait_for(lambda: version.id not in self._completing)
+            claim = (version.id, self.boot, offset)
+            claimed: Version = self.submit(self.store.write(uploads.claim, claim)).result()
+            try:
+                if version.state is VersionState.DAMAGED:  # it was sealed; a receiving row and bytes there go together
+                    self.spool.recover(version.id, version.size, same_boot=True)
+                incoming = self.spool.resume(version.id, offset, hashing=hashing)
+            except BaseException:
+                size = self.spool.size_of_incoming(version.id) or version.size
+                back = (version.id, claimed.epoch, size)
+                self.submit(self.store.write(one_by_one(uploads.unclaim), back)).result()
+                raise
         begin = self._begin(version.id, source, version.started_at)
         return Upload(self, begin, incoming, epoch=claimed.epoch, recorded=True)
 
@@ -115,6 +120,18 @@ class Intake:
             known = await files.known(connection)
         swept = await asyncio.to_thread(self.spool.sweep, known)
         return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
+
+    @contextmanager
+    def completing(self, upload: str) -> Iterator[None]:
+        """Whoever would resume *upload* waits: between its seal and its row it is neither a partial nor complete."""
+        with self._resuming:
+            self._completing.add(upload)
+        try:
+            yield
+        finally:
+            with self._resuming:
+                self._completing.discard(upload)
+                self._resuming.notify_all()
 
     async def version(self, version_id: str) -> Version:
         """What the store knows of an upload. Raises LookupError."""
@@ -175,14 +192,15 @@ class Upload:
         Raises Fenced or Superseded when another session resumed it, OSError or the store's error when it could not be
         made durable: then nothing may be acknowledged, and the bytes are a partial again.
         """
-        sealed = self._incoming.seal()
         state = VersionState.DAMAGED if damaged else VersionState.COMPLETE
-        try:
-            settled = self._settle(state, sealed.size, sealed.sha256, evidence, inspection, modified_at)
-        except BaseException as error:
-            if isinstance(error, uploads.Superseded) or not self._came_to_a_row():
-                self._unsealed = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
-            raise
+        with self._intake.completing(self.id):
+            sealed = self._incoming.seal()
+            try:
+                settled = self._settle(state, sealed.size, sealed.sha256, evidence, inspection, modified_at)
+            except BaseException as error:
+                if isinstance(error, uploads.Superseded) or not self._came_to_a_row():
+                    self._unsealed = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
+                raise
         if settled.repeats:
             self._intake.spool.remove(sealed.sha256, self.id)
         return Receipt(settled.version, settled.repeats)

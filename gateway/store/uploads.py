@@ -116,6 +116,16 @@ async def claim(tx: AsyncConnection, items: Sequence[tuple[str, str, int]]) -> l
     return results
 
 
+async def unclaim(tx: AsyncConnection, item: tuple[str, int, int]) -> None:
+    """Make a partial again of what was claimed with an epoch and can't be resumed: (id, epoch, size)."""
+    version_id, epoch, size = item
+    await tx.execute(
+        update(versions)
+        .where(versions.c.id == version_id, versions.c.state == "receiving", versions.c.epoch == epoch)
+        .values(state="partial", size=size, durable_size=size)
+    )
+
+
 async def progress(tx: AsyncConnection, items: Sequence[tuple[str, int, int]]) -> list[Exception | None]:
     """A verb: (id, epoch, durable bytes) of uploads under way."""
     for version_id, epoch, durable in items:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import errno
 import hashlib
 import os
@@ -845,3 +846,33 @@ def test_a_partial_is_resumed_to_the_right_hash(door: Door, acme: Customer) -> N
         told = talk.put("more.bin", content[2_000_000:], verb="APPE")
         assert hashlib.sha256(content).hexdigest() in told
     assert isinstance(talk, Talk)
+
+
+def test_of_several_that_resume_at_once_one_completes_and_all_are_answered(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        assert talk.cut("logs.bin", BYTES[:100_000]).startswith("426 ")
+
+    def resume(number: int) -> str:
+        with door.talk(acme) as talk:
+            talk.command("REST 100000")
+            data = talk.begin("STOR logs.bin")
+            with data, contextlib.suppress(OSError):  # whoever is fenced is cut off
+                data.sendall(BYTES[100_000:])
+                data.unwrap()
+            told = "\n".join(talk.reply())
+            assert talk.command("NOOP").startswith("200 ")
+            return told
+
+    def attempt(number: int) -> str:
+        try:
+            return resume(number)
+        except AssertionError as refused:  # no 150: somebody was quicker
+            return str(refused)
+        except OSError:  # fenced before the data connection was used
+            return "426 "
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        told = list(pool.map(attempt, range(4)))
+    assert any("226 " in each for each in told), told
+    assert not any("451 " in each for each in told), told
+    assert only_version(door, acme, VersionState.COMPLETE) == BYTES

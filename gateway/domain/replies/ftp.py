@@ -228,7 +228,7 @@ COMPLETE_ALREADY = _reply(
     553, "This file is complete, so nothing can be added; send it whole to make a new version (STOR without REST)."
 )
 NO_PARTIAL = _reply(554, "There is no partial upload of this name to go on with; send the file from its beginning.")
-TAKEN_OVER = _reply(426, "Another session resumed this upload; it goes on there.")
+TAKEN_OVER = _reply(426, "Another session resumed this upload, or removed the file; this one takes no more of it.")
 STILL_OPEN = _reply(450, "Another process holds this upload; try again in a minute.")
 ALLOCATED = _reply(200, "Noted.")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import pwd
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -66,6 +67,7 @@ class Store:
         lock = None
         if full.get_backend_name() == "sqlite":
             path = Path(str(full.database))
+            _refuse_root(path)
             try:
                 lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
@@ -186,6 +188,14 @@ class Store:
         async with self._transaction() as tx:  # under the lock: whoever comes second finds it done
             if await schema.version(tx) != schema.HEAD:
                 await tx.run_sync(schema.upgrade)
+
+
+def _refuse_root(path: Path) -> None:
+    """Root may do everything, and would leave files behind that the gateway's own user can't write to."""
+    owner = path.stat().st_uid if path.exists() else 0
+    if os.geteuid() == 0 and owner != 0:
+        user = pwd.getpwuid(owner).pw_name if any(each.pw_uid == owner for each in pwd.getpwall()) else f"#{owner}"
+        raise StoreError(f"the store {path} belongs to another user: run this as that user (sudo -u {user} gateway …)")
 
 
 def _with_driver(url: str) -> URL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
 from gateway.domain.records import Account, AccountState
-from gateway.store import Store, StoreTooNew, accounts, audit, one_by_one, schema
+from gateway.store import Store, StoreError, StoreTooNew, accounts, audit, one_by_one, schema
 from gateway.store.tables import audit as audit_table
 from gateway.store.tables import leases, metadata
 from gateway.testing.waiting import PATIENCE
@@ -142,6 +143,14 @@ async def test_a_newer_store_is_refused_untouched(store: Store) -> None:
 
     await store.write(one_by_one(age), "9999")
     with pytest.raises(StoreTooNew, match="9999"):
+        await Store.open(store.url.render_as_string())
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+async def test_root_leaves_no_files_behind_in_another_users_store(store: Store) -> None:
+    os.chown(str(store.url.database), 65534, 65534)
+    with pytest.raises(StoreError, match=r"belongs to another user.*sudo -u"):
         await Store.open(store.url.render_as_string())
 
 

@@ -76,3 +76,25 @@ def test_lftp_mirrors_a_folder_and_lists_it(door: Door, acme: Customer, tmp_path
     assert len(door.versions(acme)) == 3, "an unchanged folder makes no new versions"
     listed = lftp(door, acme, "cls -1 SR-12345/logs/b", folder=tmp_path)
     assert "d e.gz" in listed.stdout
+
+
+def test_lftp_resumes_with_reput(door: Door, acme: Customer, tmp_path: Path) -> None:
+    content = os.urandom(400_000)
+    (tmp_path / "logs.bin").write_bytes(content)
+    with door.talk(acme) as talk:
+        talk.cut("logs.bin", content[:150_000])
+    sent = lftp(door, acme, "reput logs.bin", folder=tmp_path)
+    assert sent.returncode == 0, sent.stderr
+    (version,) = door.versions(acme)
+    assert (version.state, door.content(version)) == (VersionState.COMPLETE, content)
+
+
+def test_curl_resumes_with_continue_at(door: Door, acme: Customer, tmp_path: Path) -> None:
+    content = os.urandom(400_000)
+    (tmp_path / "logs.bin").write_bytes(content)
+    with door.talk(acme) as talk:
+        talk.cut("logs.bin", content[:150_000])
+    sent = curl(door, acme, "-C", "-", "-T", "logs.bin", "URL/logs.bin", folder=tmp_path)
+    assert sent.returncode == 0, sent.stderr
+    (version,) = door.versions(acme)
+    assert (version.state, door.content(version)) == (VersionState.COMPLETE, content)

@@ -5,8 +5,9 @@ messages and DNS takes its time, so both run here and not in a door.
 
 Rules: a pass is an SPF or DKIM pass whose domain is aligned with the one in From, as that domain's DMARC record says
 (relaxed where there is none). A DNS server that does not answer is no verdict: *unknown*, unless something else passes.
-A signature over a part of the body (``l=``) proves nothing; only the first ``SIGNATURES_MOST`` are tried. Never raises
-on what a stranger wrote or published; it asks only the name servers it was given.
+A signature over a part of the body (``l=``), or not over every Subject, proves nothing; only the first
+``SIGNATURES_MOST`` are tried. Never raises on what a stranger wrote or published; it asks only the name servers it was
+given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+from gateway.domain.headers import split
 
 SIGNATURES_MOST = 5
 """DKIM signatures of a message that are verified; honest mail has one to three."""
@@ -207,6 +210,7 @@ def _signatures(dns: Dns, raw: bytes) -> list[tuple[str, str]]:
         return found[0] if found else None
 
     results: list[tuple[str, str]] = []
+    subjects = len(split(raw).all("subject"))
     try:
         verifier = dkim.DKIM(raw)
     except dkim.DKIMException:  # a header that the library does not take
@@ -223,10 +227,16 @@ def _signatures(dns: Dns, raw: bytes) -> list[tuple[str, str]]:
         fields = verifier.signature_fields
         if not fields:
             break
-        if outcome == "pass" and b"l" in fields:
+        if outcome == "pass" and (b"l" in fields or not _signs_subject(fields, subjects)):
             outcome = "partial"
         results.append((outcome, fields.get(b"d", b"").decode("ascii", "replace").lower()))
     return results
+
+
+def _signs_subject(fields: Mapping[bytes, bytes], subjects: int) -> bool:
+    """Whether a signature covers every Subject: one put on top of a mail that was signed names another SR."""
+    names = [name.strip().lower() for name in fields.get(b"h", b"").split(b":")]
+    return names.count(b"subject") >= subjects
 
 
 def _host_and_port(server: str) -> tuple[str, int]:

@@ -140,6 +140,14 @@ def test_a_signature_of_another_domain_or_over_a_part_of_the_body_proves_nothing
     assert verdict(names, signed(MAIL, key, length=True) + b"appended\r\n") == "unverified"
 
 
+def test_a_subject_that_nobody_signed_proves_nothing(names: NameServer, key: tuple[bytes, str]) -> None:
+    """Any mail that the victim ever signed could else be sent again, with an SR's number put on top."""
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    assert verdict(names, b"Subject: SR# 666 forged\r\n" + signed(MAIL, key)) == "unverified"
+    assert verdict(names, signed(MAIL, key, include_headers=[b"from", b"to"])) == "unverified"
+    assert verdict(names, signed(MAIL, key)) == "pass"
+
+
 def test_alignment_is_relaxed_unless_the_domain_says_strict(names: NameServer, key: tuple[bytes, str]) -> None:
     names.records[("sel._domainkey.mail.example.com", "TXT")] = [quoted(key[1])]
     raw = signed(MAIL, key, b"mail.example.com")

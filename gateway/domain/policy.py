@@ -79,6 +79,10 @@ class Answer(StrEnum):
     CLOSED = "closed"
 
 
+TOLD: Final = frozenset({Answer.READ_ONLY, Answer.AGREEMENT_ENDED, Answer.CLOSED})
+"""Answers with details, which only an entitled sender gets."""
+
+
 class Mark(StrEnum):
     """What an analyst sees on an update."""
 

@@ -30,6 +30,7 @@ from gateway.domain.identity import message_id
 from gateway.domain.ids import new_id
 from gateway.domain.plain_text import plain_text
 from gateway.domain.policy import (
+    TOLD,
     Answer,
     Authentication,
     Decision,
@@ -335,8 +336,18 @@ class Filing:
             return say.filed(before.sr, before.id) if before and before.sr else say.kept(item.id)
         if decision.answer is Answer.TOO_LARGE:
             return self.too_large
-        directions = {each.name: each for alias in item.arrival.recipients for each in self.regions.get(alias, ())}
-        return say.answer(decision.answer, tuple(directions.values()), sr=item.sr or "", sender=item.facts.sender or "")
+        directions = self._directions(item, settled if decision.answer in TOLD else None)
+        return say.answer(decision.answer, directions, sr=item.sr or "", sender=item.facts.sender or "")
+
+    def _directions(self, item: Item, told: Settled | None) -> tuple[Directions, ...]:
+        """Where the sender may turn to: the account's region for who is told details, or else all of the aliases'."""
+        if told is not None and told.standing is not None and told.standing.region is not None:
+            own = told.standing.region.casefold()
+            for each in (each for shared in self.regions.values() for each in shared):
+                if each.name.casefold() == own:
+                    return (each,)
+        of_aliases = {each.name: each for alias in item.arrival.recipients for each in self.regions.get(alias, ())}
+        return tuple(of_aliases.values())
 
     async def _pay(self) -> None:
         """Record the messages that could not be recorded when they were deferred."""

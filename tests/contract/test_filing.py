@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.ids import new_id
-from gateway.domain.policy import Rules
+from gateway.domain.policy import Authentication, Rules
 from gateway.domain.records import Access, Account, AccountState, Contact, Grant, Request, Visibility
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
+from gateway.domain.sender import Mailbox
 from gateway.domain.subject import SubjectGrammar
 from gateway.smtp.envelope import Arrival, Peer
 from gateway.smtp.filing import Filing
@@ -132,3 +133,24 @@ async def test_the_quarantine_is_read_and_decided_on_every_database(post: Post, 
         assert await quarantine.everything(connection) == []
         assert await quarantine.by_id(connection, row["id"]) is None
         assert await updates.unexamined(connection) == []
+
+
+async def test_who_is_told_details_is_sent_to_the_accounts_own_region(post: Post, store: Store) -> None:
+    """Two regions share the alias; everybody else is told of both."""
+    india = Directions("India", "https://in.example.com/", ("000-800",))
+
+    async def genuine(arrival: Arrival, sender: Mailbox) -> Authentication:
+        return Authentication.PASS
+
+    async def close(tx: Transaction, item: None) -> None:
+        await requests.set_status(tx, "12345", "Closed", "Problem Resolved", NOON, closed=True)
+
+    await store.write(one_by_one(close), None)
+    post.filing.regions = {ALIAS: (india, EUROPE)}
+    everybody = await post("SR# 12345 x")
+    post.filing.judge = genuine
+    told = await post("SR# 12345 x")
+    assert {india.line, EUROPE.line} <= set(everybody.lines)
+    assert "closed" in told.lines[0]
+    assert EUROPE.line in told.lines
+    assert india.line not in told.lines

@@ -54,9 +54,9 @@ test: setup clients lint
 bench: setup clients
 	PYTHONPATH=tests $(BIN)/python -m bench $(or $(BENCH),--write docs/benchmarks.md)
 
-# The crash tests at length: 500 uploads by mixed clients, under three seeds; the suite has them in a short form.
+# The crash tests at length: 500 uploads by mixed clients, 20 kills, under three seeds; the suite has them in a short form.
 crash: setup clients
-	for seed in 1 2 3; do GATEWAY_CRASH_UPLOADS=500 GATEWAY_CRASH_SEED=$$seed $(BIN)/pytest -q tests/crash || exit 1; done
+	for seed in 1 2 3; do GATEWAY_CRASH_UPLOADS=500 GATEWAY_CRASH_KILLS=20 GATEWAY_CRASH_SEED=$$seed $(BIN)/pytest -q tests/crash || exit 1; done
 
 # Both locks name the same versions: the second is the first without the test tools.
 RESOLVE := uv pip compile --quiet --no-emit-index-url --no-header --generate-hashes --universal --python-version 3.11

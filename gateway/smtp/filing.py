@@ -263,7 +263,7 @@ class Filing:
 
     async def _decide(self, connection: Transaction, items: Sequence[Item]) -> list[Settled]:
         """The verdicts about several messages, from one look at the store for all of them."""
-        pairs = {item.identity for item in items if item.forced is None and item.identity is not None}
+        pairs = {item.identity for item in items if item.identity is not None}
         known = await mails.known(connection, pairs)
         numbers = {item.sr for item in items if item.sr is not None}
         senders = {item.facts.sender for item in items if item.facts.sender is not None}

@@ -57,6 +57,16 @@ def test_smtp_1_an_exception_is_451_with_a_number_and_never_its_text(
     assert data(HEADER + b"\r\nafter it\r\n.\r\n").startswith("250")
 
 
+@pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
+def test_smtp_15_a_retry_is_told_the_receipt_of_the_first(
+    door: MailDoor, data: Callable[[bytes], str], size: int
+) -> None:
+    raw = HEADER + f"Message-ID: <retry-{size}@example.com>\r\n\r\n".encode() + b"x" * size + b"\r\n.\r\n"
+    first = data(raw)
+    assert first.startswith("250 ")
+    assert data(raw) == first
+
+
 @pytest.mark.parametrize("by", ["DATA", "BDAT"])
 def test_smtp_1_the_rest_of_a_message_that_failed_is_not_taken_for_commands(
     door: MailDoor, monkeypatch: pytest.MonkeyPatch, by: str

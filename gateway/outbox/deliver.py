@@ -54,6 +54,9 @@ class Router:
         self._subscriptions = subscriptions
 
     async def round(self) -> bool:
+        async with self._store.reading() as connection:
+            if not await outbox.any_to_route(connection):
+                return False
         item = outbox.Routing(self._clock.now(), self._targets)
         routed = await self._store.write(_route, item)
         return routed == item.limit
@@ -79,6 +82,9 @@ class _Rounds:
 
     async def _claim(self, kind: str, limit: int, target: str | None = None) -> list[outbox.Delivery]:
         now = self._clock.now()
+        async with self._store.reading() as connection:
+            if not await outbox.any_to_try(connection, kind, now, target):
+                return []
         return await self._store.write(_claim, outbox.Claim(kind, now, now + self._claimed_for * limit, limit, target))
 
     async def _note(self, delivery: outbox.Delivery, failure: NotDelivered | None) -> None:

@@ -158,6 +158,22 @@ async def route(tx: AsyncConnection, item: Routing) -> int:
     return len(waiting)
 
 
+async def any_to_route(connection: AsyncConnection) -> bool:
+    """Whether an event waits to be routed: a look that holds no writer up."""
+    found = await connection.execute(select(events.c.sequence).where(events.c.routed_at.is_(None)).limit(1))
+    return found.first() is not None
+
+
+async def any_to_try(connection: AsyncConnection, kind: str, now: datetime, target: str | None = None) -> bool:
+    """Whether a delivery is due: a look that holds no writer up. It may turn out to be claimed."""
+    query = select(deliveries.c.sequence).where(
+        deliveries.c.kind == kind, deliveries.c.state == PENDING, deliveries.c.next_attempt_at <= now
+    )
+    if target is not None:
+        query = query.where(deliveries.c.target == target)
+    return (await connection.execute(query.limit(1))).first() is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Ask for up to *limit* deliveries of a *kind* (to one *target*), to be settled before *until*."""

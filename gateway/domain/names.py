@@ -45,10 +45,9 @@ def from_wire(raw: bytes) -> str:
         raise BadName("a name may not hold a backslash")
     decoded = raw.decode("utf-8", "surrogateescape")
     text = "".join(
-        part if index % 2 == 0 else "".join(f"\\x{ord(odd) - 0xDC00:02x}" for odd in part)
+        unicodedata.normalize("NFC", part) if index % 2 == 0 else "".join(f"\\x{ord(odd) - 0xDC00:02x}" for odd in part)
         for index, part in enumerate(re.split("([\udc80-\udcff]+)", decoded))
     )
-    text = unicodedata.normalize("NFC", text)
     if any(unicodedata.category(character) == "Cc" for character in text):
         raise BadName("a name may not hold NUL or control characters")
     if len(to_wire(text)) > NAME_BYTES:

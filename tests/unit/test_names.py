@@ -24,6 +24,11 @@ def test_what_is_kept_comes_back_as_it_was(raw: bytes) -> None:
     assert names.from_wire(again) == text
 
 
+def test_a_mark_behind_a_byte_that_is_no_text_is_not_joined_with_it() -> None:
+    raw = b"\xed\xcc\xa3.log"  # no UTF-8, and then a combining dot below: of "\\xed" it would make another letter
+    assert names.to_wire(names.from_wire(raw)) == raw
+
+
 @given(st.text(min_size=1, max_size=60).filter(lambda text: "/" not in text))
 def test_text_comes_back_in_normal_form_c(text: str) -> None:
     try:

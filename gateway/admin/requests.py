@@ -6,6 +6,7 @@ private: no update that is not published, none of its attachments, and not a wor
 """
 
 import re
+from dataclasses import replace
 
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of, request_of
@@ -76,7 +77,8 @@ async def show(desk: Desk, number: str, *, as_customer: bool = False) -> views.V
         assert account is not None
         said = await updates.of_request(connection, number, public_only=as_customer)
         sent = await files.listing(connection, sr=number)
-    if as_customer:
+    if as_customer:  # marks are support's own words about a mail
+        said = [replace(each, marks=()) for each in said]
         sent = [each for each in sent if each.state is not VersionState.DELETED]
     return {
         **views.request(request, account.login),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -27,15 +28,23 @@ from bench.run import run
 HERE = Path(__file__).parent
 WORK, RESULTS, BIN = HERE / "work", HERE / "results", HERE / "bin"
 
+INSPECTION = """
+## Looking inside archives
+
+Measured apart, for it runs in workers of its own at a lower priority: MB per second of CPU time, of the file as it
+arrived and of what came out of it, a log of 64 MiB, by `tests/bench/inspect_speed.py`.
+
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description="Measure the gateway beside its peers.")
-    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join((*CASES, "startup")))
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=", ".join((*CASES, "startup", "inspect")))
     parser.add_argument("--reps", type=int, default=5)
     parser.add_argument("--where", type=Path, default=Path("/dev/shm"), help="where all servers keep their bytes")
     parser.add_argument("--write", type=Path, help="the page to write; default: only print the tables")
     asked = parser.parse_args()
-    unknown = set(asked.cases) - {*CASES, "startup"}
+    unknown = set(asked.cases) - {*CASES, "startup", "inspect"}
     if unknown:
         parser.error(f"no such case: {', '.join(sorted(unknown))}")
     cases = [case for name, case in CASES.items() if not asked.cases or name in asked.cases]
@@ -52,6 +61,8 @@ def main() -> None:
             rows += measured([case for case in cases if case.program == group], Path(where), asked.reps)
     results.write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = report.page(rows, asked.reps, asked.where)
+    if not asked.cases or "inspect" in asked.cases:
+        page += INSPECTION + subprocess.check_output([sys.executable, HERE / "inspect_speed.py", "64"], text=True)
     print(page)
     if asked.write:
         asked.write.write_text(page)

@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from gateway.domain.names import on_wire, to_wire
+from gateway.domain.names import to_wire
 from gateway.ftps.tree import UNDER_WAY, Node
 
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -84,6 +84,3 @@ def as_blocks(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield bytes(block)
             block.clear()
     yield bytes(block)
-
-
-__all__ = ["as_blocks", "facts_of", "is_pattern", "ls_line", "machine_line", "matching", "moment", "on_wire", "stamp"]

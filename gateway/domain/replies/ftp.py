@@ -38,7 +38,6 @@ CLOSING = _reply(421, "The gateway is being restarted; connect again in a minute
 TOO_MANY = _reply(421, "Too many connections; try again in a minute.")
 TOO_MANY_FROM_YOU = _reply(421, "Too many connections from your address; close some, or try again in a minute.")
 TOO_MANY_OF_ACCOUNT = _reply(421, "Too many connections for this login; close some, or try again in a minute.")
-ACCESS_ENDED = _reply(421, "Your access has changed; log in again.")
 FOREIGN = _reply(421, "This is an FTPS server. It speaks nothing else; goodbye.")
 TOO_MANY_ERRORS = _reply(421, "Too many commands that are not understood; goodbye.")
 UNKNOWN = _reply(500, "Command not understood.")
@@ -100,16 +99,7 @@ PASSWORD_PLEASE = _reply(331, "Password, please.")
 LOGIN_FIRST = _reply(530, "Log in first.")
 USER_FIRST = _reply(503, "Say USER first.")
 LOGGED_IN_ALREADY = _reply(530, "You are logged in already; quit first to log in as somebody else.")
-LOGIN_INCORRECT = _reply(530, "Login incorrect.")
-TOO_MANY_LOGINS = _reply(421, "Too many failed logins; goodbye.")
-LOGIN_BUSY = _reply(421, "Too many logins at once; try again in a minute.")
 ACCOUNT_NOT_NEEDED = _reply(202, "No account information is needed.")
-
-
-def logged_in(*notices: str) -> Reply:
-    """230, with what the customer should know: when the password ends, where files belong."""
-    return _reply(230, *notices, "Logged in.")
-
 
 # -- data connections --------------------------------------------------------------------------------------------------
 
@@ -119,7 +109,6 @@ EPSV_ONLY = _reply(501, "You said EPSV ALL: only EPSV from now on.")
 EPSV_ALL = _reply(200, "Only EPSV from now on.")
 IPV4_ONLY_PASV = _reply(425, "PASV knows IPv4 addresses only: use EPSV.")
 NO_FREE_PORT = _reply(425, "All data ports are in use; try again in a minute.")
-DATA_TLS_FAILED = _reply(425, "The TLS handshake on the data connection failed.")
 MUST_RESUME = _reply(
     425, "A data connection has to resume the control connection's TLS session; your client did not (or ask support)."
 )
@@ -283,7 +272,6 @@ RENAMED = _reply(250, "Renamed.")
 DELETED = _reply(250, "Deleted.")
 FOLDER_REMOVED = _reply(250, "Folder removed.")
 BAD_TIME = _reply(501, "A time is written YYYYMMDDHHMMSS, in UTC.")
-IN_USE = _reply(450, "This file is being received; try again when that is over.")
 
 
 def current_folder(path: str) -> Reply:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gateway.domain import names
-from gateway.domain.names import Path
 from gateway.domain.replies import Refusal, ftp
 from gateway.ftps import listing
 from gateway.ftps.commands.moving import data_connection
@@ -129,7 +128,3 @@ def _as_text(line: bytes) -> str:
         f"\\x{ord(odd) - 0xDC00:02x}" if "\udc80" <= odd <= "\udcff" else odd
         for odd in line.decode("utf-8", "surrogateescape")
     )
-
-
-def path_of(session: Session, argument: bytes) -> Path:
-    return session.files.place(session.said.folder, argument)

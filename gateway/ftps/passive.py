@@ -183,7 +183,7 @@ class Passive(Channel):
         if self._trouble is not None:
             self._fail(*self._trouble)
         elif self._expected is None:
-            self.close()
+            self._fail(ftp.PASSIVE_FIRST, "a data port was asked for and not used")
         else:
             first, last = self.ports.ports[0], self.ports.ports[-1]
             self._fail(

@@ -23,7 +23,7 @@ from OpenSSL import SSL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import VersionState
-from gateway.ftps import tls
+from gateway.ftps import passive, tls
 from gateway.intake import Upload
 from gateway.store import uploads
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
@@ -876,3 +876,19 @@ def test_of_several_that_resume_at_once_one_completes_and_all_are_answered(door:
     assert any("226 " in each for each in told), told
     assert not any("451 " in each for each in told), told
     assert only_version(door, acme, VersionState.COMPLETE) == BYTES
+
+
+def test_a_port_that_was_not_used_is_given_back_and_has_to_be_asked_for_again(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passive, "UNUSED", 0.2)
+    with door.talk(acme) as talk:
+        port = talk.port()
+        until(lambda: _refused(door.host, port), "the port is given back")
+        assert talk.command("STOR logs.bin").startswith("425 Say PASV")
+        assert talk.put("logs.bin", BYTES).splitlines()[-1].startswith("226 ")
+
+
+def _refused(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((host, port)) == errno.ECONNREFUSED

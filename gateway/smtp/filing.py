@@ -210,7 +210,7 @@ class Filing:
             fault=letter.fault,
             hops=sum(name == "received" for name, _ in headers.fields),
             automatic=sign_of(headers, arrival.sender, subject) is not None,
-            irregular_header=bool(headers.defects),
+            irregular_header=bool(headers.defects) or sum(name == "subject" for name, _ in headers.fields) > 1,
         )
         raw = letter.raw
         return Item(

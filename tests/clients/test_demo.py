@@ -115,6 +115,8 @@ def test_the_printed_commands_work_when_pasted_and_again_after_a_second_start(de
     }
     (update,) = shown["updates"]
     assert (update["sender"], update["visibility"]) == ("eva@example.com", "private")
+    (attachment,) = until(lambda: attachments_of(demo, update["id"]), "the mail was looked into")
+    assert (attachment["name"], attachment["sha256"]) == ("logs.zip", sha256)
 
     assert demo.stop() == 0
     assert all(is_free(port) for port in demo.ports)
@@ -191,6 +193,13 @@ def test_a_wrong_configuration_ends_the_demo_with_one_line(demo: Demo) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.search(r"demo\.toml:2: ftps\.prot: unknown key", done.stderr)
+
+
+def attachments_of(demo: Demo, update: str) -> list[dict[str, object]]:
+    shown = demo.gateway("update", "show", update)
+    assert isinstance(shown, dict)
+    found: list[dict[str, object]] = shown["attachments"]
+    return found
 
 
 def password_in(printed: str) -> str:

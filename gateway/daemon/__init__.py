@@ -40,6 +40,7 @@ def serve(config: Config, *, opened: Callable[[Mapping[str, str]], None] | None 
     try:
         asyncio.run(Supervisor(config, opened).run())
     except CannotServe as error:
-        print(error, file=sys.stderr)
+        for line in str(error).splitlines():
+            print(f"gateway: {line}", file=sys.stderr)
         return 2
     return 0

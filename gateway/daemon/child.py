@@ -65,16 +65,23 @@ class Child:
 
     def stop(self, within: float) -> None:
         """Have it accept nothing more and its transfers end within so many seconds; end it if it never opened."""
+        if self.ended.done():
+            return
         if self._opened:
             control.send(self._line, "stop", f"{within:.3f}")
         else:
             self.kill()
 
     def reload(self) -> None:
+        """Have it read its certificates again; ``reloaded`` is set when it has, or is not there to do it."""
         self.reloaded.clear()
-        control.send(self._line, "reload")
+        if self.ended.done():
+            self.reloaded.set()
+        else:
+            control.send(self._line, "reload")
 
     def kill(self) -> None:
+        """End it now; nothing where it has ended."""
         self._process.send_signal(signal.SIGKILL)
 
     def _hear(self) -> bool:
@@ -105,4 +112,5 @@ class Child:
             pass
         self._line.close()
         self.ready.cancel()
+        self.reloaded.set()
         self.ended.set_result(self._process.wait())

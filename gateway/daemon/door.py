@@ -1,8 +1,8 @@
 """One door for as long as the gateway lives: its process, and the next one when that dies.
 
-Rules: a door that dies is started again, the first few times at once, then after longer and longer pauses; one that
-stayed for ``SETTLED`` seconds has a clean slate. One that is silent for ``SILENCE`` seconds hangs and is killed. Until
-the first ``ready`` a death is not repaired: it ends the start.
+Rules: a door that dies is started again, the first few times at once, then after longer and longer pauses, which stay
+short where it had served; one that stayed for ``SETTLED`` seconds has a clean slate. One that is silent for
+``SILENCE`` seconds hangs and is killed. Until the first ``ready`` a death is not repaired: it ends the start.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from gateway.log import get
 SETTLED = 60.0
 """Seconds that a door must live for its death to be the first one again."""
 
+LONGEST_FOR_ONE_THAT_SERVED = 1.0
+"""Seconds: a door that was ready is back within two, however often it dies."""
+
 SILENCE = 60.0
 """Seconds without a sign of life after which a door is held to be hung; its event loop gives one every 5 s."""
 
@@ -32,9 +35,13 @@ PAUSES = (0.0, 0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 log = get("gateway.daemon")
 
 
-def pause_after(deaths: int) -> float:
-    """Seconds to wait before the door is started again, after so many deaths in a row (1: the first)."""
-    return PAUSES[min(deaths, len(PAUSES)) - 1]
+def pause_after(deaths: int, *, served: bool) -> float:
+    """Seconds to wait before the door is started again, after so many deaths in a row (1: the first).
+
+    *served*: it was ready before it died, so that starting it again is no use in vain.
+    """
+    pause = PAUSES[min(deaths, len(PAUSES)) - 1]
+    return min(pause, LONGEST_FOR_ONE_THAT_SERVED) if served else pause
 
 
 def how(code: int) -> str:
@@ -70,7 +77,7 @@ class Door:
             if self._stopping.is_set():
                 return
             deaths = 1 if time.monotonic() - since > SETTLED else deaths + 1
-            pause = pause_after(deaths)
+            pause = pause_after(deaths, served=not self.child.ready.cancelled())
             log.error(f"the {self.name} door {how(code)} and is started again", pid=self.child.pid, pause=pause)
             if await self._stopped_within(pause):
                 return

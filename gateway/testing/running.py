@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway import selfsigned
+from gateway.testing.operator import Operator
 from gateway.testing.waiting import PATIENCE, until
 from gateway.testing.wire import Wire, trusting
 
@@ -65,6 +66,7 @@ class RunningGateway:
         self.environment = {**os.environ, **environment}
         self.addresses: dict[str, tuple[str, int]] = {}
         self.process: subprocess.Popen[bytes] | None = None
+        self._operator: Operator | None = None
         self._serve = serve or [sys.executable, "-m", "gateway", "--config", str(self.config_file), "serve"]
         selfsigned.make(self.certificate, folder / "private_key.pem", ["localhost", HOST])
         low = free_range(PASSIVE_PORTS)
@@ -146,6 +148,16 @@ class RunningGateway:
         self.kill()
         self.start()
 
+    def close(self) -> None:
+        """Let go of everything but the folder."""
+        if self._operator is not None:
+            self._operator.close()
+            self._operator = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
     def doors(self) -> dict[str, int]:
         """The doors' process ids by their names, as they are now."""
         assert self.process is not None
@@ -167,7 +179,7 @@ class RunningGateway:
     # The command line.
 
     def run(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run ``gateway WORDS`` with this gateway's configuration."""
+        """Run ``gateway WORDS`` with this gateway's configuration, as it is run from a shell."""
         return subprocess.run(
             [sys.executable, "-m", "gateway", "--config", str(self.config_file), *words],
             input=stdin,
@@ -179,8 +191,10 @@ class RunningGateway:
         )
 
     def command(self, *words: str) -> Any:
-        """Run ``gateway WORDS --json``, which must succeed; what it says."""
-        done = self.run(*words, "--json")
+        """Run ``gateway WORDS --json``, which must succeed; what it says. Quick: see ``testing.operator``."""
+        if self._operator is None:
+            self._operator = Operator(self.environment, self.folder)
+        done = self._operator.run("--config", str(self.config_file), *words, "--json")
         assert done.returncode == 0, f"gateway {' '.join(words)}: exit code {done.returncode}\n{done.stderr}"
         return json.loads(done.stdout)
 
@@ -250,9 +264,7 @@ def running_gateway(
             code = gateway.stop()
             assert code == 0, f"exit code {code}:\n{gateway.log()}"
     finally:
-        if gateway.process is not None:
-            gateway.process.kill()
-            gateway.process.wait()
+        gateway.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -25,7 +25,7 @@ def refusal(gateway: RunningGateway) -> str:
     assert done.stdout == ""
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
-    return lines[0].removeprefix(f"{gateway.config_file}:").lstrip("0123456789: ")
+    return lines[0].removeprefix("gateway: ").removeprefix(f"{gateway.config_file}:").lstrip("0123456789: ")
 
 
 def free_port() -> int:
@@ -101,5 +101,5 @@ def test_a_door_that_cannot_be_opened_ends_the_start(stubbed: Stubbed, variable:
             gateway.write_config({section: {"port": free_port()}})
         done = subprocess.run(gateway._serve, capture_output=True, text=True, timeout=60, env=gateway.environment)
         assert done.returncode == 2
-        assert done.stderr.splitlines()[-1] == said
+        assert done.stderr.splitlines()[-1] == f"gateway: {said}"
         assert all(is_free(gateway.settings[section]["port"]) for section in ("ftps", "smtp"))

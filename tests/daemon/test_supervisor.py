@@ -60,11 +60,12 @@ def test_a_door_that_hangs_is_killed_and_started_again(stubbed: Stubbed) -> None
         assert "the ftps door gives no sign of life and is killed" in gateway.log()
 
 
-def test_deaths_in_a_row_lengthen_the_pause_to_a_bound() -> None:
-    pauses = [door.pause_after(deaths) for deaths in range(1, 100)]
+@pytest.mark.parametrize("served, longest", [(False, 30.0), (True, 1.0)])
+def test_deaths_in_a_row_lengthen_the_pause_to_a_bound(served: bool, longest: float) -> None:
+    pauses = [door.pause_after(deaths, served=served) for deaths in range(1, 100)]
     assert pauses[:3] == [0.0, 0.0, 0.0]
     assert pauses == sorted(pauses)
-    assert pauses[-1] == 30.0
+    assert pauses[-1] == longest
 
 
 def test_a_killed_supervisor_takes_its_doors_along_and_nothing_keeps_a_port(gateway: RunningGateway) -> None:
@@ -126,6 +127,19 @@ def test_a_second_ctrl_c_waits_for_no_transfer(stubbed: Stubbed) -> None:
         until(lambda: is_refused(gateway.addresses["smtp"]), "the door refuses new connections")
         gateway.process.send_signal(signal.SIGINT)
         assert gateway.wait() == 0
+
+
+def test_a_stop_finds_a_door_that_is_between_two_lives(gateway: RunningGateway) -> None:
+    assert gateway.process is not None
+    for _ in range(4):  # the fourth death in a row is followed by a pause
+        old = gateway.pid("ftps")
+        with gateway.wire("ftps") as wire:
+            pid_behind(wire)
+        os.kill(old, signal.SIGKILL)
+        until(lambda old=old: not alive(old), "it is dead")  # type: ignore[misc]
+        until(lambda old=old: f"pid={old}" in gateway.log(), "its death was noticed")  # type: ignore[misc]
+    gateway.process.send_signal(signal.SIGHUP)
+    assert gateway.stop(signal.SIGTERM) == 0
 
 
 def test_a_door_that_hangs_does_not_hold_up_the_stop(stubbed: Stubbed) -> None:

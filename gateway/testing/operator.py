@@ -1,0 +1,86 @@
+"""The command line for tests, without its start-up: one process imports everything once and forks for each command.
+
+What runs is ``gateway.cli.main`` as the program ``gateway`` runs it, in a process of its own that ends afterwards; only
+the imports (most of a command's time) are shared. ``Operator`` is the test's side, ``main`` the process's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+SHARED = (
+    "cli.app admin.accounts admin.contacts admin.requests admin.updates admin.files admin.spool "
+    "cli.show config.machine doctor log store access rotation outbox"
+)
+"""Modules of the gateway that commands import when they run."""
+
+
+class Operator:
+    """Somebody at the command line. ``close()`` when done."""
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", "from gateway.testing.operator import main; main()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=dict(environment),
+            cwd=folder,
+            text=True,
+        )
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``gateway WORDS``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(words) + "\n")
+        self._process.stdin.flush()
+        code, stdout, stderr = json.loads(self._process.stdout.readline())
+        return subprocess.CompletedProcess(["gateway", *words], code, stdout, stderr)
+
+    def close(self) -> None:
+        with self._process:  # closes its pipes, which ends it, and waits
+            pass
+
+
+def main() -> None:
+    """Read a command's words, a JSON list a line; answer with its exit code, stdout and stderr."""
+    for name in SHARED.split():
+        with contextlib.suppress(ModuleNotFoundError):  # a module that has moved only costs its command some time
+            importlib.import_module(f"gateway.{name}")
+    for line in sys.stdin:
+        with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+            process = os.fork()
+            if process == 0:
+                _command(json.loads(line), stdout.fileno(), stderr.fileno())
+            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            stdout.seek(0)
+            stderr.seek(0)
+            print(json.dumps([code, stdout.read(), stderr.read()]), flush=True)
+
+
+def _command(words: list[str], stdout: int, stderr: int) -> None:
+    """Become the command; never returns."""
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)
+    sys.argv = ["gateway", *words]
+    code = 0
+    try:
+        importlib.import_module("gateway.cli").main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else bool(end.code)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)

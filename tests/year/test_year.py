@@ -36,7 +36,7 @@ from gateway.testing import FakeClock
 
 ACCOUNTS = int(os.environ.get("GATEWAY_YEAR_ACCOUNTS", "24"))
 SEED = int(os.environ.get("GATEWAY_YEAR_SEED", "1"))
-CRASHES = 0.04
+CRASHES = max(0.002, min(0.04, 1 / ACCOUNTS))
 """Of all commits: half of the crashes come just before one, half just after."""
 
 NEW_YEAR = datetime(2026, 12, 20, tzinfo=UTC)
@@ -215,9 +215,9 @@ async def test_a_year_of_crashes_resets_each_account_four_times_and_reminds_each
             while await due(store, clock):  # a host that crashed with the lease in its hand is waited for
                 clock.advance(timedelta(minutes=6))
                 await asyncio.gather(*(host.work() for host in hosts))
-        while await unfinished(store):  # what was claimed by who crashed is free again in the end
-            clock.advance(timedelta(hours=2))
-            await asyncio.gather(*(host.work() for host in hosts))
+            while await unfinished(store):  # what was claimed by who crashed is free again in the end
+                clock.advance(timedelta(hours=2))
+                await asyncio.gather(*(host.work() for host in hosts))
         for host in hosts:
             await host.end()
 

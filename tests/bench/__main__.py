@@ -55,11 +55,14 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     if not asked.cases or "startup" in asked.cases:
         rows += startup.measure_all(asked.reps)
+        results.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with tempfile.TemporaryDirectory(prefix="gateway-bench-", dir=asked.where) as where:
         Path(where).chmod(0o755)  # Pure-FTPd writes there as nobody
         for group in ("ftpload", "smtpload"):
-            rows += measured([case for case in cases if case.program == group], Path(where), asked.reps)
-    results.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            for row in measured([case for case in cases if case.program == group], Path(where), asked.reps):
+                rows.append(row)
+                with results.open("a") as kept:  # at once: a run that is broken off keeps what it measured
+                    kept.write(json.dumps(row) + "\n")
     page = report.page(rows, asked.reps, asked.where)
     if not asked.cases or "inspect" in asked.cases:
         page += INSPECTION + subprocess.check_output([sys.executable, HERE / "inspect_speed.py", "64"], text=True)

@@ -28,12 +28,22 @@ def findings(config: Config, now: datetime, *, serving: bool) -> Iterator[Findin
         yield error(str(problem), "put the right pair there; the gateway takes it up by itself, or on SIGHUP")
     for problem in advice(config):
         yield warning(str(problem), "set it before customers come")
+    yield from resets(config)
     yield from certificate_ends(config, now)
     yield from disk(config)
     yield from folder(config.gateway.state_dir)
     if config.ftps.enabled:
         yield from passive_ports(config, KERNEL)
     yield from listening(config, serving=serving)
+
+
+def resets(config: Config) -> Iterator[Finding]:
+    """Whether the password that a scheduled reset makes can be found by anybody."""
+    if config.rotation.enabled and not config.rotation.sealed_passwords:
+        yield info(
+            "passwords are reset when they are due, and nobody can look the new ones up (sealed_passwords is off)",
+            "make a key (gateway key rotate) and set [rotation] sealed_passwords = true; or reset each account by hand",
+        )
 
 
 def is_serving(config: Config) -> bool:

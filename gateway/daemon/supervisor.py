@@ -51,6 +51,7 @@ class Supervisor:
         self.doors: list[Door] = []
         self.stopping = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
+        self._reload_wanted = False
         self._on_a_terminal = os.isatty(2)
 
     async def run(self) -> None:
@@ -144,19 +145,23 @@ class Supervisor:
         """Reload; but where the terminal is gone that the gateway was started from, stop as for Ctrl-C."""
         if self._on_a_terminal and not os.isatty(2):
             self._interrupt()
-        elif not self.stopping.is_set() and (self._reload is None or self._reload.done()):
-            self._reload = asyncio.create_task(self._reload_doors())
+        elif not self.stopping.is_set():
+            self._reload_wanted = True  # also while one is under way: it may have read the files before they changed
+            if self._reload is None or self._reload.done():
+                self._reload = asyncio.create_task(self._reload_doors())
 
     async def _reload_doors(self) -> None:
         notify.tell(notify.reloading())
-        log.info("reading the certificates again")
-        children = [door.child for door in self.doors]
-        for child in children:
-            child.reload()
-        done = [asyncio.ensure_future(child.reloaded.wait()) for child in children]
-        await asyncio.wait(done, timeout=RELOAD_PATIENCE)
-        for each in done:
-            each.cancel()
+        while self._reload_wanted and not self.stopping.is_set():
+            self._reload_wanted = False
+            log.info("reading the certificates again")
+            children = [door.child for door in self.doors]
+            for child in children:
+                child.reload()
+            done = [asyncio.ensure_future(child.reloaded.wait()) for child in children]
+            await asyncio.wait(done, timeout=RELOAD_PATIENCE)
+            for each in done:
+                each.cancel()
         notify.tell(notify.READY)
 
 

@@ -46,7 +46,8 @@ class Operator:
         return subprocess.CompletedProcess(["gateway", *words], code, stdout, stderr)
 
     def close(self) -> None:
-        with self._process:  # closes its pipes, which ends it, and waits
+        self._process.terminate()  # between two commands it holds nothing
+        with self._process:  # closes its pipes, and waits
             pass
 
 

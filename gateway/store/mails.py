@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import Access, AccountState, Outcome
 from gateway.domain.status import AWAITING_INFORMATION, SOLUTION_PROPOSED
+from gateway.store.quarantine import DISCARDED
 from gateway.store.tables import accounts, contacts, grants, mail_bytes, mails, quarantine, requests
 
 KEPT_IN_ROW = "row"
@@ -85,19 +86,24 @@ class Known:
 
 
 async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
-    """Those of the (Message-ID, content key) pairs that were filed or quarantined before."""
+    """Those of the (Message-ID, content key) pairs that were filed before, or held and not discarded.
+
+    Nobody will look at a discarded mail again, so its repetition is decided about anew.
+    """
     if not keys:
         return {}
     found = await connection.execute(
-        select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr).where(
+        select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr, quarantine.c.state)
+        .join(quarantine, quarantine.c.mail_id == mails.c.id, isouter=True)
+        .where(
             # The outcome is looked at below: asked for here, SQLite would go through every mail that was ever filed.
             mails.c.message_id.in_([message_id for message_id, _ in keys])
         )
     )
     return {
         (message_id, key): Known(id, sr)
-        for message_id, key, outcome, id, sr in found
-        if (message_id, key) in keys and outcome in (Outcome.FILED, Outcome.QUARANTINED)
+        for message_id, key, outcome, id, sr, state in found
+        if (message_id, key) in keys and outcome in (Outcome.FILED, Outcome.QUARANTINED) and state != DISCARDED
     }
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from gateway.domain.ids import new_id
 from gateway.domain.policy import Authentication, Rules
@@ -30,6 +31,7 @@ from gateway.store import (
     one_by_one,
     quarantine,
     requests,
+    tables,
     updates,
 )
 from gateway.testing import NOON, FakeClock
@@ -102,6 +104,22 @@ async def test_two_copies_in_one_moment_are_one_update(post: Post, store: Store)
     async with store.reading() as connection:
         assert len(await updates.of_request(connection, "12345")) == 1
         assert sorted(row["outcome"] for row in await mails.ledger(connection)) == ["filed"] + ["repeated"] * 4
+
+
+async def test_the_repetition_of_a_discarded_mail_is_decided_about_anew(post: Post, store: Store) -> None:
+    await post("SR# 12345 held", id="held")
+
+    async def hold_and_discard(tx: Transaction, item: None) -> None:
+        [row] = await mails.ledger(tx)
+        await tx.execute(update(tables.mails).values(outcome="quarantined"))
+        await tx.execute(tables.quarantine.insert().values(mail_id=row["id"], state=quarantine.HELD))
+        assert len(await mails.known(tx, [(row["message_id"], row["content_key"])])) == 1
+        await quarantine.decide(tx, row["id"], quarantine.DISCARDED, NOON, "operator")
+
+    await store.write(one_by_one(hold_and_discard), None)
+    await post("SR# 12345 held", id="held")
+    async with store.reading() as connection:
+        assert [row["outcome"] for row in await mails.ledger(connection)] == ["quarantined", "filed"]
 
 
 async def test_a_large_message_lies_in_the_spool_and_a_repeat_or_refusal_leaves_nothing_there(

@@ -19,4 +19,7 @@ async def test_a_look_for_repeated_mails_is_by_message_id_however_many_wait(tmp_
         [(statement, parameters)] = asked
         plan = (await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)).all()
     await store.close()
-    assert [row[3] for row in plan] == ["SEARCH mails USING INDEX ix_mails_message_id (message_id=?)"]
+    assert [row[3] for row in plan] == [
+        "SEARCH mails USING INDEX ix_mails_message_id (message_id=?)",
+        "SEARCH quarantine USING INDEX sqlite_autoindex_quarantine_1 (mail_id=?) LEFT-JOIN",
+    ]

@@ -149,11 +149,10 @@ class Store:
                     await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK})
                     yield connection
                 return
-            if self._connection is None:
-                self._connection = await self._writers.connect()
-            connection = self._connection
-            await _flock(self._lock)
-            try:
+            async with self._alone():
+                if self._connection is None:
+                    self._connection = await self._writers.connect()
+                connection = self._connection
                 raw = await _raw(connection)
                 await raw.plain("BEGIN IMMEDIATE")
                 try:
@@ -162,8 +161,19 @@ class Store:
                 except BaseException:
                     await self._roll_back(connection)
                     raise
-            finally:
-                fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[None]:
+        """Hold the file's lock (SQLite). A new database's first look is under it too: SQLite's change to WAL asks for
+        a moment without any reader and does not wait for one ("database is locked")."""
+        if self._lock is None:
+            yield
+            return
+        await _flock(self._lock)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
 
     async def _roll_back(self, connection: AsyncConnection) -> None:
         """Roll back; where even that fails, drop the connection (its close rolls back) and open a new one."""
@@ -174,7 +184,7 @@ class Store:
             await connection.invalidate()
 
     async def _prepare(self, migrate: bool) -> None:
-        async with self._readers.connect() as connection:
+        async with self._alone(), self._readers.connect() as connection:
             present = await schema.version(connection)
         if present == schema.HEAD:
             return

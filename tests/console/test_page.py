@@ -58,11 +58,6 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
             "console": {"enabled": True},
         }
     )
-    listening = socket.create_server(("127.0.0.1", 0))
-    listening.setblocking(False)
-    ready = asyncio.Event()
-    doorway = Doorway("console", config, (listening,), tell_ready=ready.set)
-    serving = asyncio.create_task(door.serve(doorway))
     store = await Store.open(config.store_url)
     now = SystemClock().now()
     account = Account(
@@ -70,12 +65,18 @@ async def page(tmp_path: Path) -> AsyncIterator[Page]:
         now + timedelta(days=44), created_at=now,
     )  # fmt: skip
     await store.write(one_by_one(accounts.add), account)
-    await asyncio.wait_for(ready.wait(), 30)
-    yield Page(store, account, listening.getsockname()[1], certificate)
-    doorway.stop(within=5)
-    await asyncio.wait_for(serving, 30)
-    listening.close()
-    await store.close()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        ready = asyncio.Event()
+        doorway = Doorway("console", config, (listening,), tell_ready=ready.set)
+        serving = asyncio.create_task(door.serve(doorway))
+        try:
+            await asyncio.wait_for(ready.wait(), 30)
+            yield Page(store, account, listening.getsockname()[1], certificate)
+        finally:
+            doorway.stop(within=5)
+            await asyncio.wait_for(serving, 30)
+            await store.close()
 
 
 async def test_looking_burns_nothing_and_the_button_shows_the_password_once(page: Page) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text, update
@@ -135,6 +136,16 @@ async def test_the_schema_is_what_the_tables_say(store: Store) -> None:
 
 def test_head_is_the_newest_migration() -> None:
     assert schema.head() == schema.HEAD
+
+
+async def test_many_who_open_a_new_store_at_once_all_find_it_ready(tmp_path: Path) -> None:
+    for attempt in range(5):
+        url = f"sqlite:///{tmp_path / f'new{attempt}.db'}"
+        opened = await asyncio.gather(*(Store.open(url) for _ in range(6)), return_exceptions=True)
+        for each in opened:
+            if isinstance(each, Store):
+                await each.close()
+        assert [each for each in opened if isinstance(each, BaseException)] == []
 
 
 async def test_a_newer_store_is_refused_untouched(store: Store) -> None:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from stores import migrated_once
 
 EVERYTHING_MUST_RUN = os.geteuid() == 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_stores() -> Iterator[None]:
+    with migrated_once():
+        yield
 
 
 def _no_way_out(report: Any) -> None:

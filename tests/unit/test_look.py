@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7
 
 from gateway.domain.headers import split
 from gateway.domain.plain_text import plain_text
-from gateway.examine.mail import ANSWER_MOST, inspect
+from gateway.examine.mail import ANSWER_MOST, inspect, transfer, words
 from gateway.examine.mail.cms import signed_content
 from gateway.examine.mail.look import LONGEST_TEXT, look
 from gateway.examine.worker import Crew, Limits
@@ -402,3 +402,22 @@ async def test_a_worker_looks_at_the_largest_mail_within_its_limits(tmp_path: Pa
         answer = await crew.run("gateway.examine.mail:inspect", path=str(tmp_path / "mail"), into=str(tmp_path / "out"))
     assert answer["text"] == "Hello\n"
     assert (tmp_path / "out" / answer["attachments"][0]["file"]).read_bytes() == data
+
+
+@pytest.mark.parametrize("line", ["plain words, and a number: 12345.\r\n", "Grüße, ログ, журнал — 12345\r\n"])
+def test_a_long_plain_text_is_the_text_that_the_parsers_give(line: str, tmp_path: Path) -> None:
+    content = (line * (words.LONGEST // len(line.encode()))).encode()[: words.LONGEST]
+    answer = looked(HEAD + b"Content-Type: text/plain; charset=utf-8\r\n\r\n" + content, tmp_path / "out")
+    assert answer["reader"] == "charsets", "line by line it would take twenty times as long"
+    short = line * 20
+    assert words.read(short.encode(), "plain", "utf-8").reader == "mail-parser"
+    assert words.read(content, "plain", "utf-8").text == words._mail_parser(content, "plain", "utf-8")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 57, 58, 1000])
+@pytest.mark.parametrize("width", [4, 76, 998])
+def test_good_base64_is_read_alike_by_the_quick_and_the_forgiving_reader(size: int, width: int) -> None:
+    data = bytes(number * 37 & 255 for number in range(size))
+    encoded = base64.b64encode(data)
+    body = b"".join(encoded[at : at + width] + b"\r\n" for at in range(0, len(encoded), width))
+    assert transfer.decode(body, "base64") == transfer._damaged_base64(body) == transfer.Content(data)

@@ -9,7 +9,6 @@ removes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,7 +44,6 @@ class Attachment:
     """attachment, inline, message, tnef, smime, pgp, uuencode, or text (a body too long to show)."""
     content_id: str | None
     size: int
-    sha256: str
     damaged: bool
 
     def facts(self) -> dict[str, Any]:
@@ -90,7 +88,6 @@ class Directory:
                 kind=kind,
                 content_id=naming.original(content_id) if content_id else None,
                 size=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
                 damaged=damaged,
             )
         )

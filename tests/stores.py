@@ -1,8 +1,8 @@
 """New stores for tests, quick: the migrations run once for each kind of database, then their statements are repeated.
 
-What Alembic sent to the first empty database is noted and sent to every later one as it stands: the same schema, without
-Alembic's own work (a tenth of a second of CPU and more, hundreds of times). A database that is not empty is migrated
-as ever, and so is every one of another process.
+What Alembic sent to the first empty database is noted and sent to every later one as it stands: the same schema,
+without Alembic's own work (a tenth of a second of CPU and more, hundreds of times). A database that is not empty is
+migrated as ever, and so is every one of another process.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ counts, 1 is the first; with *path* only calls that name a path containing it, o
 
 In the test's own process: ``with Faults(Fault("os:fsync", what="EIO")): …``. In a running gateway:
 ``running_gateway(environment=environment(fault, door="ftps"))``: every new process of that door reads it at its start.
+With ``environment_of_lives`` each process of a door, which is started again when a fault has killed it, has its own.
 Nothing of this is known to the gateway's own code: a process of the gateway has it only where ``startup/`` is on its
 path.
 """
@@ -14,6 +15,7 @@ path.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import signal
@@ -28,6 +30,9 @@ from types import ModuleType, TracebackType
 from typing import Any, Self
 
 VARIABLE = "GATEWAY_TESTING_FAULTS"
+LIVES = "GATEWAY_TESTING_LIVES"
+"""A folder in which the processes of a door count themselves; then the variable above has a list for each."""
+
 STARTUP = Path(__file__).with_name("startup")
 
 
@@ -128,12 +133,34 @@ def environment_of(doors: Mapping[str, Sequence[Fault]]) -> dict[str, str]:
     }
 
 
+def environment_of_lives(folder: Path, doors: Mapping[str, Sequence[Sequence[Fault]]]) -> dict[str, str]:
+    """For the first process of a door the first faults, for its second the second, and none for those that follow.
+
+    *folder*, which is the caller's to make, keeps the count.
+    """
+    lives = {door: [[asdict(fault) for fault in faults] for faults in each] for door, each in doors.items()}
+    return {**environment_of({}), VARIABLE: json.dumps(lives), LIVES: str(folder)}
+
+
 def install_from_environment() -> None:
     """Called by ``startup/sitecustomize.py`` in every Python that has it on its path."""
     started_as = " ".join(sys.orig_argv)
     for door, faults in json.loads(os.environ.get(VARIABLE, "{}")).items():
         if f"gateway.daemon.process {door} " in started_as:
+            if LIVES in os.environ:
+                faults = (faults[_life_of(door) :] or [[]])[0]
             Faults(*(Fault(**fault) for fault in faults)).install()
+
+
+def _life_of(door: str) -> int:
+    """How many processes of the door there were before this one."""
+    for number in itertools.count():
+        try:
+            Path(os.environ[LIVES], f"{door}.{number}").touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        return number
+    raise AssertionError
 
 
 def _module_of(fault: Fault) -> str:

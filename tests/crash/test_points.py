@@ -1,20 +1,25 @@
 """The doors are killed between each two of bytes, fsync, name, folder, row and reply; and then disks fail there.
 
-The order is the promise, so each place between two steps has its name in a table. One gateway goes through all of them
-and is started anew after each; then every upload and every mail is sent again by its client, as clients do.
+The order is the promise, so each place between two steps has its name in a table. The doors of one gateway go through
+all of them, each place in a process of its own, the next of which the supervisor starts; then every upload and every
+mail is sent again by its client, as clients do.
 """
 
 from __future__ import annotations
 
+import ftplib
+import os
 import random
+import signal
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import pytest
-from crash.told import SENDER, SR, Kept, Told, connect, message, send, sha256, upload
+from crash.told import LOST, SENDER, SR, Kept, Told, connect, message, send, sha256, upload
 
-from gateway.testing import Fault, Login, RunningGateway, running_gateway
-from gateway.testing.faults import environment_of
+from gateway.testing import Fault, Login, RunningGateway, running_gateway, until
+from gateway.testing.faults import environment_of_lives
 
 SMALL, LARGE = 10_000, 3 << 20
 """Bytes: an upload whose row is written at its end only, and one that is recorded while it arrives."""
@@ -92,30 +97,32 @@ def text_for(place: str, size: int) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def journey() -> Iterator[Journey]:
-    """Through every place, with a new start after each."""
+def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
+    """Through every place, a life of its door each; whoever connects between two lives waits for the next."""
     made = Journey()
-    with running_gateway({"ftps": {"inspect_wait": "0s"}}) as gateway:
+    lives = {
+        "ftps": [
+            *([fault] for fault, _ in UPLOADS.values()),
+            [fault for fault, _ in FAILING.values()],
+            [fault for fault, _ in FAILING_ROW.values()],
+        ],
+        "smtp": [*([fault] for fault, _ in MAILS.values()), [fault for fault, _ in FAILING_MAILS.values()]],
+    }
+    faults = environment_of_lives(tmp_path_factory.mktemp("lives"), lives)
+    with running_gateway({"ftps": {"inspect_wait": "0s"}}, environment=faults) as gateway:
         account = gateway.add_account("Acme")
         gateway.add_contact(SENDER, account.login)
         gateway.add_sr(SR, account.login)
-        clean = dict(gateway.environment)
-        for number, place in enumerate(UPLOADS):
-            faults = {"ftps": [UPLOADS[place][0]]}
-            mail = [*MAILS, None][min(number, len(MAILS))]
-            if mail is not None:
-                faults["smtp"] = [MAILS[mail][0]]
-            start(gateway, clean | environment_of(faults))
-            send_all(gateway, account, made, [place], [mail] if mail is not None else [])
-        faults = {
-            "ftps": [fault for fault, _ in FAILING.values()],
-            "smtp": [fault for fault, _ in FAILING_MAILS.values()],
-        }
-        start(gateway, clean | environment_of(faults))
-        send_all(gateway, account, made, FAILING, FAILING_MAILS)
-        start(gateway, clean | environment_of({"ftps": [fault for fault, _ in FAILING_ROW.values()]}))
-        send_all(gateway, account, made, FAILING_ROW, [])
-        start(gateway, clean)
+        with ThreadPoolExecutor(1) as meanwhile:
+            mails = meanwhile.submit(send_mails, gateway, made, ALL_MAILS)
+            send_files(gateway, account, made, UPLOADS)
+            send_files(gateway, account, made, FAILING)
+            os.kill(gateway.pid("ftps"), signal.SIGKILL)
+            send_files(gateway, account, made, FAILING_ROW)
+            mails.result()
+        gateway.kill()
+        gateway.environment = {**os.environ}
+        gateway.start()
         made.between = Kept(gateway, account)
         made.between.audit()
         go_on(gateway, account, made)
@@ -124,23 +131,25 @@ def journey() -> Iterator[Journey]:
         yield made
 
 
-def send_all(
-    gateway: RunningGateway, account: Login, made: Journey, files: Iterable[str], mails: Iterable[str]
-) -> None:
+def send_files(gateway: RunningGateway, account: Login, made: Journey, places: Iterable[str]) -> None:
     """Every client sends for the first time, each over a connection of its own."""
-    for place in files:
-        client = connect(gateway, account)
+    for place in places:
+        client = until(lambda: connected(gateway, account), "the door is there again")
         made.first[place] = upload(client, file_name(place), bytes_for(place, ALL_UPLOADS[place][1]))
         client.close()
-    for place in mails:
+
+
+def send_mails(gateway: RunningGateway, made: Journey, places: Iterable[str]) -> None:
+    for place in places:
         made.first[place] = send(gateway, message(place, text_for(place, ALL_MAILS[place][1])))
 
 
-def start(gateway: RunningGateway, environment: dict[str, str]) -> None:
-    """SIGKILL, and a new start."""
-    gateway.kill()
-    gateway.environment = environment
-    gateway.start()
+def connected(gateway: RunningGateway, account: Login) -> ftplib.FTP_TLS | None:
+    """A client that has logged in; None where the last life, killed just now, took the connection with it."""
+    try:
+        return connect(gateway, account)
+    except LOST:
+        return None
 
 
 def go_on(gateway: RunningGateway, account: Login, made: Journey) -> None:

@@ -95,6 +95,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 @needs("curl", "lftp")
 def test_the_printed_commands_work_when_pasted_and_again_after_a_second_start(demo: Demo) -> None:
     printed = demo.start()
+    check_secrets(demo)
     said = demo.paste(printed)
     archive = demo.folder / "spool" / "demo" / "logs.zip"
     sha256 = subprocess.run(["sha256sum", archive], capture_output=True, text=True, check=True).stdout.split()[0]
@@ -152,19 +153,6 @@ def test_a_store_with_accounts_of_its_own_gets_no_demo_account(demo: Demo) -> No
     assert [each["login"] for each in accounts] == ["example"]
 
 
-def test_the_demo_keeps_its_secrets_to_itself(demo: Demo) -> None:
-    demo.start()
-    for secret in ("certs/gateway.key", "spool/demo/password"):
-        assert (demo.folder / secret).stat().st_mode & 0o777 == 0o600
-    text = subprocess.run(
-        ["openssl", "x509", "-in", demo.folder / "certs/gateway.pem", "-noout", "-text"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "ASN1 OID: prime256v1" in text
-
-
 def test_ctrl_c_at_a_terminal_ends_make_run_with_exit_code_0(demo: Demo) -> None:
     (demo.folder / "Makefile").write_text("run:\n\t@exec .venv/bin/python -m gateway.demo\n")
     pid, terminal = pty.fork()
@@ -193,6 +181,19 @@ def test_a_wrong_configuration_ends_the_demo_with_one_line(demo: Demo) -> None:
     assert done.returncode == 2
     assert done.stdout == ""
     assert re.search(r"demo\.toml:2: ftps\.prot: unknown key", done.stderr)
+
+
+def check_secrets(demo: Demo) -> None:
+    """The key and the password are for their owner alone, and the certificate is a modern one."""
+    for secret in ("certs/gateway.key", "spool/demo/password"):
+        assert (demo.folder / secret).stat().st_mode & 0o777 == 0o600
+    text = subprocess.run(
+        ["openssl", "x509", "-in", demo.folder / "certs/gateway.pem", "-noout", "-text"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "ASN1 OID: prime256v1" in text
 
 
 def attachments_of(demo: Demo, update: str) -> list[dict[str, object]]:

@@ -51,7 +51,7 @@ def content_of(path: str) -> bytes:
 
 def test_what_was_answered_226_survives_kill_9_and_is_there_once() -> None:
     chance = random.Random(SEED)
-    with running_gateway() as gateway:
+    with running_gateway({"smtp": {"enabled": False}}) as gateway:
         account = gateway.add_account("Acme")
         customers = [Customer(gateway, account, number) for number in range(CUSTOMERS)]
         for customer in customers:

@@ -57,7 +57,7 @@ class Sender(threading.Thread):
 
 
 def test_what_was_answered_250_survives_kill_9_and_is_there_once() -> None:
-    with running_gateway() as gateway:
+    with running_gateway({"ftps": {"enabled": False}}) as gateway:
         account = gateway.add_account()
         gateway.add_contact("eva@example.com", account.login)
         gateway.add_sr("12345", account.login)

@@ -136,7 +136,7 @@ class Customer:
 
 def test_the_store_has_exactly_what_the_replies_said(tmp_path: Path) -> None:
     asked = plans()
-    with running_gateway({"ftps": {"limits": {"sessions_per_address": 200}}}) as gateway:
+    with running_gateway({"ftps": {"limits": {"sessions_per_address": 200}}, "smtp": {"enabled": False}}) as gateway:
         account = gateway.add_account("Acme")
         customer = Customer(gateway, account, tmp_path)
         with ThreadPoolExecutor(AT_ONCE) as several:

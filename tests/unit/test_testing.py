@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from gateway.testing import NOON, FakeClock, Fault, Faults, Wire, until
-from gateway.testing.faults import environment
+from gateway.testing.faults import environment, environment_of_lives
 from gateway.testing.running import merged, toml
 
 
@@ -149,6 +149,16 @@ def test_a_fault_kills_a_door_before_or_after_the_call(tmp_path: Path, what: str
         done = subprocess.run(command, env={**os.environ, **faults}, timeout=60, check=False)
         assert done.returncode == code
     assert [each.name for each in tmp_path.iterdir()] == [left]
+
+
+def test_each_life_of_a_door_has_its_own_faults(tmp_path: Path) -> None:
+    kill = [Fault("os:getpid", "kill")]
+    faults = environment_of_lives(tmp_path, {"ftps": [kill, [], kill]})
+    codes = []
+    for door in ("ftps", "smtp", "ftps", "ftps", "ftps"):
+        command = [sys.executable, "-c", "import os; os.getpid()", "gateway.daemon.process", door, "module"]
+        codes.append(subprocess.run(command, env={**os.environ, **faults}, timeout=60, check=False).returncode)
+    assert codes == [-signal.SIGKILL, 0, 0, -signal.SIGKILL, 0]
 
 
 def test_a_fault_in_a_module_that_is_not_imported_yet_strikes_when_it_is() -> None:

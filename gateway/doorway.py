@@ -64,6 +64,8 @@ class Doorway:
     drain_deadline: float = math.inf
     """``time.monotonic()`` at which transfers must have ended; infinite until ``stopping`` is set. Safe to read from
     any thread."""
+    kill_at: float = math.inf
+    """``time.monotonic()`` at which the supervisor kills the process, if it has not ended by then."""
     _hooks: list[ReloadHook] = field(default_factory=list)
     _nearer: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -98,9 +100,14 @@ class Doorway:
 
     # The supervisor's side, called by the door process (and by tests).
 
-    def stop(self, within: float) -> None:
-        """Accept nothing more and have transfers end within so many seconds. Again: the nearer deadline holds."""
-        self.drain_deadline = min(self.drain_deadline, time.monotonic() + within)
+    def stop(self, within: float, grace: float = 10.0) -> None:
+        """Accept nothing more, have transfers end within so many seconds, and be gone in *grace* seconds more.
+
+        Again: the nearer deadlines hold.
+        """
+        now = time.monotonic()
+        self.drain_deadline = min(self.drain_deadline, now + within)
+        self.kill_at = min(self.kill_at, now + within + grace)
         self.stopping.set()
         self._nearer.set()
 

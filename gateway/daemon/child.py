@@ -63,12 +63,15 @@ class Child:
         except (BrokenPipeError, ConnectionResetError):
             return  # it has ended, which ``ended`` tells
 
-    def stop(self, within: float) -> None:
-        """Have it accept nothing more and its transfers end within so many seconds; end it if it never opened."""
+    def stop(self, within: float, grace: float) -> None:
+        """Have it accept nothing more, its transfers end within so many seconds, and itself in so many more.
+
+        One that never opened is ended at once.
+        """
         if self.ended.done():
             return
         if self._opened:
-            control.send(self._line, "stop", f"{within:.3f}")
+            control.send(self._line, "stop", f"{within:.3f} {grace:.3f}")
         else:
             self.kill()
 

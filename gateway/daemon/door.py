@@ -91,7 +91,7 @@ class Door:
         """
         self._kill_at = min(self._kill_at, time.monotonic() + within + grace)
         self._stopping.set()
-        self.child.stop(within)
+        self.child.stop(within, grace)
 
     async def end(self) -> None:
         """Kill what is left of the door; nothing where it has stopped."""

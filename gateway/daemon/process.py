@@ -93,7 +93,7 @@ def _hear(line: socket.socket, doorway: Doorway) -> None:
         case None:
             os._exit(1)  # the supervisor is gone: nothing may keep the port a moment longer
         case "stop", seconds:
-            doorway.stop(within=float(seconds))
+            doorway.stop(*map(float, seconds.split()))
         case "reload", _:
             task = asyncio.create_task(_reload(line, doorway))
             _reloads.add(task)

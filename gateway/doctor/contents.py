@@ -47,7 +47,8 @@ async def findings(store: Store, config: Config, now: datetime, serving: bool) -
             "restore them from a backup of the state folder; `gateway spool verify` names each one",
         )
 
-    broken = [each for each in partials.values() if each.id not in listed.incoming and each.size > 0]
+    due = [each for each in partials.values() if each.state != "deleted" and each.size > 0]
+    broken = [each for each in due if each.id not in listed.incoming]
     if broken and not serving:
         yield warning(
             f"{len(broken)} partial uploads have no bytes: " + _names(f"{each.what} ({each.id})" for each in broken),

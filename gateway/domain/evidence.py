@@ -2,7 +2,9 @@
 
 A client's close_notify says that this was all (RFC 8446 §6.1), unless something speaks against it. An end without it
 says nothing: some clients never send one, and a cut connection looks the same. It counts as complete only where the
-size that the client announced (``ALLO``), or the content itself, shows that nothing is missing.
+size that the client announced (``ALLO``), or the content itself, shows that nothing is missing, and another size than
+was announced speaks against both. More than was announced, ended by a close_notify, is a file that grew while it was
+sent: nothing is missing, and the grounds say so.
 
 It never looks at a file: whether the content proves itself is a fact that is handed in, and ``asks_for_proof`` says
 beforehand whether it matters.
@@ -38,10 +40,12 @@ class Grounds(StrEnum):
     """What made an upload complete or incomplete; recorded with the file."""
 
     CLOSE_NOTIFY = "close_notify"
+    GROWN = "close_notify, longer than announced"
     ANNOUNCED = "announced size"
     CONTENT = "content"
     CUT = "cut"
     SHORT = "shorter than announced"
+    LONG = "longer than announced, and no close_notify"
     ABORTED = "aborted"
     STALLED = "stalled"
     CONTROL_LOST = "control connection lost"
@@ -57,7 +61,7 @@ class Announced(StrEnum):
     LESS = "less"
     """Less arrived than was announced."""
     MORE = "more"
-    """More arrived: a log that grew while it was read. Nothing is missing, and nothing is proved."""
+    """More arrived: a log that grew while it was read, or not what was meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,9 @@ TABLE: tuple[tuple[Ending | None, Announced | None, bool | None, bool, Grounds],
     (Ending.STOPPED, ANY, ANY, _PARTIAL, Grounds.STOPPED),
     (Ending.FAILED, ANY, ANY, _PARTIAL, Grounds.FAILED),
     (ANY, Announced.LESS, ANY, _PARTIAL, Grounds.SHORT),
+    (Ending.CLOSE_NOTIFY, Announced.MORE, ANY, _COMPLETE, Grounds.GROWN),
     (Ending.CLOSE_NOTIFY, ANY, ANY, _COMPLETE, Grounds.CLOSE_NOTIFY),
+    (ANY, Announced.MORE, ANY, _PARTIAL, Grounds.LONG),
     (ANY, Announced.MATCHES, ANY, _COMPLETE, Grounds.ANNOUNCED),
     (ANY, ANY, True, _COMPLETE, Grounds.CONTENT),
     (Ending.CONTROL_LOST, ANY, ANY, _PARTIAL, Grounds.CONTROL_LOST),

@@ -10,6 +10,7 @@ A crash leaves interrupted uploads: the next start makes partials of them before
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 from gateway.access import Access, Hashing, Limits
@@ -32,8 +33,8 @@ log = get(__name__)
 
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
-LAST_WORDS = 5.0
-"""Seconds for cut sessions to keep their partials and say so."""
+CLOSING = 1.0
+"""Seconds before it would be killed that the door keeps for itself, to close its store and its crew."""
 
 
 def _pairs(config: Config) -> list[tuple[Path, Path]]:
@@ -104,11 +105,13 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
         )
         server.stop()
         await accepting
-        while not await asyncio.to_thread(server.join, min(0.25, doorway.remaining())):
-            if doorway.remaining() <= 0:
+        cut = False
+        while not await asyncio.to_thread(server.join, 0.25 if cut else min(0.25, doorway.remaining())):
+            if not cut and doorway.remaining() <= 0:
                 server.cut()
-                if not await asyncio.to_thread(server.join, LAST_WORDS):
-                    log.error("sessions did not end in time")
+                cut = True
+            if time.monotonic() > doorway.kill_at - CLOSING:
+                log.error("sessions did not end in time")
                 break
     finally:
         for task in beside:

@@ -51,6 +51,8 @@ SECRET = frozenset(("PASS", "ACCT"))
 """Verbs whose argument is not logged."""
 FAREWELL = 10.0
 """Seconds for a last reply to be taken."""
+HASTY_FAREWELL = 1.0
+"""The same when the gateway stops, or the session has to go."""
 IMPATIENT = 0.2
 """Seconds between two looks whether the transfer that may still finish has to end after all."""
 QUEUE = 64
@@ -268,13 +270,13 @@ class Session(Channel):
         self._outbox.append(b"\r\n".join(lines) + b"\r\n")
         self._send()
 
-    def finish(self, reply: Reply) -> None:
+    def finish(self, reply: Reply, farewell: float = FAREWELL) -> None:
         """Send *reply* and close when it is gone."""
         if not self._goodbye:
             self._goodbye = True
             self._commands.clear()
             cancel(self._idle)
-            self._idle = self.later(FAREWELL, self.close)
+            self._idle = self.later(farewell, self.close)
             self.reply(reply)
 
     def _send(self) -> None:
@@ -357,7 +359,7 @@ class Session(Channel):
         assert self._ending is not None
         if self.job is not None:
             self.job.cut(Ending.STOPPED)
-        self.finish(self._ending)
+        self.finish(self._ending, HASTY_FAREWELL)
 
     def gone(self) -> None:
         self._deaf = False  # an error is the peer's, and not what another thread asked for

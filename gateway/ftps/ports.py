@@ -60,6 +60,7 @@ class Ports:
         self._taken: set[int] = set()
         self._queue: list[_Waiting] = []
         self._warned = float("-inf")
+        self._closed = False
 
     @property
     def taken(self) -> int:
@@ -82,7 +83,7 @@ class Ports:
                         if lease is not None:
                             return lease
                     left = deadline - time.monotonic()
-                    if left <= 0:
+                    if left <= 0 or self._closed:
                         return None
                     me.turn.wait(min(left, LOOK_AGAIN))
             finally:
@@ -99,6 +100,13 @@ class Ports:
                 if not self._held[lease.account]:
                     del self._held[lease.account]
                 self._wake()
+
+    def close(self) -> None:
+        """The door stops: who waits for a port waits no longer."""
+        with self._lock:
+            self._closed = True
+            for waiting in self._queue:
+                waiting.turn.notify()
 
     # all below with the lock held
 

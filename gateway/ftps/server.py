@@ -181,6 +181,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
     def stop(self) -> None:
         """Accept nothing more; sessions end as soon as they transfer nothing."""
         self._stopping = True
+        self.shared.ports.close()
         self._alarm.ring()
         self._end_all(patient=True)
 

@@ -28,7 +28,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """Bytes that must be under ``incoming``: an upload that is not complete."""
+    """Bytes that must be under ``incoming``: an upload that is not complete, or *deleted* and not purged yet."""
 
     id: str
     state: str
@@ -60,7 +60,10 @@ async def partials(connection: AsyncConnection) -> list[Partial]:
     found = await connection.execute(
         select(versions.c.id, versions.c.state, versions.c.size, names.c.path)
         .join(names, names.c.id == versions.c.name_id)
-        .where(versions.c.state.in_(["receiving", "partial"]))
+        .where(
+            versions.c.state.in_(["receiving", "partial"])
+            | ((versions.c.state == "deleted") & versions.c.sha256.is_(None) & versions.c.purged_at.is_(None))
+        )
     )
     return [Partial(*row) for row in found]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import smtplib
+import socket
 import ssl
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -13,7 +14,7 @@ import pytest
 
 from gateway import selfsigned
 from gateway.testing import Login, RunningGateway, running_gateway, until
-from gateway.testing.running import is_free
+from gateway.testing.running import HOST, free_range, is_free
 
 HALF = os.urandom(3 << 20)
 
@@ -116,6 +117,38 @@ def test_ctrl_c_makes_an_upload_a_partial_and_exit_code_0(gateway: RunningGatewa
     state, size = state_of(gateway, "interrupted.bin")
     assert state == "partial"
     assert 0 < size <= len(HALF)
+
+
+def test_ctrl_c_ends_every_kind_of_session_and_kills_no_door() -> None:
+    """Idle ones, one within its handshake, one that waits for a data port, one that uploads."""
+    low = free_range(1)
+    with running_gateway({"ftps": {"passive_ports": f"{low}-{low}", "passive_wait": "60s"}}) as gateway:
+        acme = gateway.add_account("Acme")
+        gateway.add_sr("12345", acme.login)
+        upload = Upload(gateway, acme, "interrupted.bin")
+        until(lambda: "interrupted.bin" in str(gateway.command("file", "list")), "the upload is recorded")
+        logged_in, waiting = gateway.ftp(acme), gateway.ftp(acme)
+        with (
+            socket.create_server((HOST, low)),  # the only data port: it stays taken
+            gateway.wire("ftps") as idle,
+            gateway.wire("ftps") as shaking,
+        ):
+            waiting.putcmd("EPSV")
+            idle.talk("S: 220 *")
+            shaking.talk("S: 220 *\nC: AUTH TLS\nS: 234 *")
+            shaking.send_raw(b"\x16\x03\x01\x02\x00\x01")
+            assert gateway.stop(signal.SIGINT) == 0
+            idle.talk("S: 421 *")
+        assert "killed" not in gateway.log()
+        assert "in time" not in gateway.log()
+        assert waiting.getmultiline().startswith("425")
+        for client in (logged_in, waiting):
+            client.close()
+        upload.abandon()
+        gateway.start()
+        state, size = state_of(gateway, "interrupted.bin")
+        assert state == "partial"
+        assert 0 < size <= len(HALF)
 
 
 def test_after_a_kill_of_everything_the_acknowledged_is_there_and_the_cut_is_a_partial(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import re
@@ -140,6 +141,23 @@ def test_allo_is_evidence(door: Door, acme: Customer) -> None:
         assert talk.put("short.bin", b"x" * 900).startswith("426 Less came than was announced. 900 bytes are kept")
         assert talk.put("next.bin", b"x" * 900).startswith("226-"), "what was announced holds for one upload"
         talk.talk("C: ALLO x\nS: 501 *")
+
+
+def test_another_size_than_was_announced_is_no_proof(door: Door, acme: Customer) -> None:
+    """A file that grew while it was sent ends with close_notify; without one not even a whole archive is believed."""
+    whole = gzip.compress(b"a log\n" * 100)
+    announced = len(whole) - 10
+    with door.talk(acme) as talk:
+        talk.talk(f"C: ALLO {announced}\nS: 200 *")
+        told = talk.cut("cut.gz", whole)
+        assert told.startswith("426 More came than was announced")
+        assert f"{len(whole)} bytes are kept" in told
+        talk.talk(f"C: ALLO {announced}\nS: 200 *")
+        assert talk.put("grown.gz", whole).startswith("226-")
+    assert {version.path: (version.state, version.evidence) for version in door.versions()} == {
+        "/cut.gz": (VersionState.PARTIAL, "longer than announced, and no close_notify"),
+        "/grown.gz": (VersionState.COMPLETE, "close_notify, longer than announced"),
+    }
 
 
 def test_two_passive_commands_leave_one_port(make_door: MakeDoor) -> None:

@@ -16,14 +16,17 @@ NO, YES, SHORT, LONG = Announced.NOTHING, Announced.MATCHES, Announced.LESS, Ann
     [
         (Ending.CLOSE_NOTIFY, NO, False, True, Grounds.CLOSE_NOTIFY),
         (Ending.CLOSE_NOTIFY, YES, False, True, Grounds.CLOSE_NOTIFY),
-        (Ending.CLOSE_NOTIFY, LONG, False, True, Grounds.CLOSE_NOTIFY),
+        (Ending.CLOSE_NOTIFY, LONG, False, True, Grounds.GROWN),
         (Ending.CLOSE_NOTIFY, SHORT, True, False, Grounds.SHORT),
         (Ending.FIN, NO, False, False, Grounds.CUT),
         (Ending.FIN, NO, True, True, Grounds.CONTENT),
         (Ending.FIN, YES, False, True, Grounds.ANNOUNCED),
         (Ending.FIN, SHORT, True, False, Grounds.SHORT),
-        (Ending.FIN, LONG, False, False, Grounds.CUT),
-        (Ending.FIN, LONG, True, True, Grounds.CONTENT),
+        (Ending.FIN, LONG, False, False, Grounds.LONG),
+        (Ending.FIN, LONG, True, False, Grounds.LONG),
+        (Ending.RESET, LONG, True, False, Grounds.LONG),
+        (Ending.CONTROL_LOST, LONG, True, False, Grounds.LONG),
+        (Ending.ABORTED, LONG, True, False, Grounds.ABORTED),
         (Ending.RESET, NO, False, False, Grounds.CUT),
         (Ending.RESET, NO, True, True, Grounds.CONTENT),
         (Ending.RESET, YES, False, True, Grounds.ANNOUNCED),
@@ -49,7 +52,8 @@ def test_every_end_is_judged_and_less_than_announced_is_never_complete() -> None
 
 def test_content_is_looked_at_only_where_it_matters() -> None:
     assert asks_for_proof(Ending.FIN, NO)
-    assert asks_for_proof(Ending.CONTROL_LOST, LONG)
+    assert asks_for_proof(Ending.CONTROL_LOST, NO)
+    assert not asks_for_proof(Ending.CONTROL_LOST, LONG)
     assert not asks_for_proof(Ending.CLOSE_NOTIFY, NO)
     assert not asks_for_proof(Ending.FIN, YES)
     assert not asks_for_proof(Ending.FIN, SHORT)

@@ -182,6 +182,7 @@ def receipt(version: Version, *, repeats: bool) -> Reply:
 _WHY_PARTIAL = {
     Grounds.CUT: "The data connection was cut before the end of the file.",
     Grounds.SHORT: "Less came than was announced.",
+    Grounds.LONG: "More came than was announced, and no word (close_notify) that this was all.",
     Grounds.ABORTED: "Transfer aborted.",
     Grounds.STALLED: "Nothing came any more.",
     Grounds.CONTROL_LOST: "The control connection was lost.",

@@ -125,6 +125,16 @@ def test_a_partial_without_bytes_and_an_interrupted_upload(whole: Shell) -> None
     assert [level for level, _ in found(whole)] == ["warning", "info"]
 
 
+def test_the_bytes_of_a_deleted_partial_stay_until_the_purge_and_are_no_finding(
+    whole: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(whole, "UPDATE versions SET state = 'deleted' WHERE state = 'partial'")
+    with later(monkeypatch, 600):
+        assert found(whole) == []
+        execute(whole, "UPDATE versions SET purged_at = '2027-01-05T14:00:00Z' WHERE state = 'deleted'")
+        assert [what.partition(":")[0] for _, what in found(whole)] == ["1 unfinished uploads belong to nothing"]
+
+
 def test_a_deleted_file_may_be_purged_already(whole: Shell) -> None:
     execute(whole, "UPDATE versions SET state = 'deleted' WHERE state = 'complete'")
     files(whole)["zip"].unlink()

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TextIO
 
@@ -35,6 +36,8 @@ _SECRET_TEXT: Final = (
     (re.compile(r"\$argon2[a-z]*\$\S+"), BLANK),
     (re.compile(r"\bwhsec_\S+"), BLANK),
 )
+_TELLTALE: Final = re.compile(r"\s|://|\$argon2|whsec_")
+"""Each of the above holds one of these; most values hold none, and one look is enough for them."""
 _PLAIN: Final = re.compile(r"[\w.:/@+,<>#%~*-]+")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _JOURNAL: Final = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
@@ -135,7 +138,7 @@ class _Line(logging.Formatter):
             facts["process"] = self.process
         for name, value in getattr(record, "facts", {}).items():
             if value is not None:
-                facts[name] = BLANK if _SECRET_NAME.search(name) else _value(value, secrets)
+                facts[name] = BLANK if _names_a_secret(name) else _value(value, secrets)
         if record.exc_info and record.exc_info[0] is not None:
             kind, error, trace = record.exc_info
             facts["error"] = _scrub(f"{kind.__qualname__}: {error}", secrets)
@@ -170,6 +173,11 @@ def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=1000)
+def _names_a_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
+
+
 def _value(value: object, secrets: tuple[str, ...]) -> object:
     return value if isinstance(value, bool | int | float) else _scrub(str(value), secrets)
 
@@ -179,8 +187,9 @@ def _scrub(text: str, secrets: tuple[str, ...]) -> str:
     text = text[: 2 * LONGEST]
     for secret in secrets:
         text = text.replace(secret, BLANK)
-    for pattern, blank in _SECRET_TEXT:
-        text = pattern.sub(blank, text)
+    if _TELLTALE.search(text):
+        for pattern, blank in _SECRET_TEXT:
+            text = pattern.sub(blank, text)
     return text if length <= LONGEST else f"{text[:LONGEST]}… ({length} characters)"
 
 

@@ -323,6 +323,7 @@ class Filing:
             answers=standing.waits_for_customer and Mark.AUTOMATIC not in settled.verdict.marks,
             next_business_moment=self.next_business_moment(standing.region, item.at),
             body=item.body,
+            login=standing.login,
         )
 
     def _reply(self, item: Item, settled: Settled) -> Reply:

@@ -235,7 +235,8 @@ class Session(SMTP):
         if self._out:
             out, self._out = self._out, bytearray()
             self._writer.write(out)
-            await self._writer.drain()
+            if self._writer.transport.get_write_buffer_size():  # the peer reads slowly; else there is nothing to await
+                await self._writer.drain()
 
     async def _part(self, reply: Reply) -> None:
         """Say the last words and let them be read: closing with unread bytes would reset the connection under them."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import Access, AccountState, Outcome
@@ -31,6 +31,7 @@ class SrStanding:
     number: str
     status: str
     account_id: str
+    login: str
     region: str | None
     account_active: bool
     agreement_ends: date | None
@@ -42,38 +43,51 @@ class SrStanding:
         return self.status in (AWAITING_INFORMATION, SOLUTION_PROPOSED)
 
 
+# Every mail costs these statements, and making one anew takes as long as running it: they are made here, once.
+
+_STANDINGS = (
+    select(
+        requests.c.number,
+        requests.c.status,
+        requests.c.account_id,
+        accounts.c.login,
+        accounts.c.region,
+        accounts.c.state,
+        accounts.c.agreement_ends,
+    )
+    .join(accounts, accounts.c.id == requests.c.account_id)
+    .where(requests.c.number.in_(bindparam("numbers", expanding=True)))
+)
+_GRANTED = (
+    select(grants.c.account_id, contacts.c.email, grants.c.access)
+    .join(contacts, contacts.c.id == grants.c.contact_id)
+    .where(contacts.c.email.in_(bindparam("senders", expanding=True)), contacts.c.removed_at.is_(None))
+)
+_KNOWN = (
+    select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr, quarantine.c.state)
+    .join(quarantine, quarantine.c.mail_id == mails.c.id, isouter=True)
+    # The outcome is looked at afterwards: asked for here, SQLite would go through every mail that was ever filed.
+    .where(mails.c.message_id.in_(bindparam("message_ids", expanding=True)))
+)
+_RECORD, _KEEP, _HOLD = mails.insert(), mail_bytes.insert(), quarantine.insert()
+
+
 async def standings(
     connection: AsyncConnection, numbers: Collection[str], senders: Collection[str]
 ) -> dict[str, SrStanding]:
     """How the SRs with these *numbers* stand, by number, and what access *senders* (lower-case addresses) have."""
-    found = await connection.execute(
-        select(
-            requests.c.number,
-            requests.c.status,
-            requests.c.account_id,
-            accounts.c.region,
-            accounts.c.state,
-            accounts.c.agreement_ends,
-        )
-        .join(accounts, accounts.c.id == requests.c.account_id)
-        .where(requests.c.number.in_(list(numbers)))
-    )
-    rows = found.all()
+    rows = (await connection.execute(_STANDINGS, {"numbers": list(numbers)})).all()
     if not rows:
         return {}
-    granted = await connection.execute(
-        select(grants.c.account_id, contacts.c.email, grants.c.access)
-        .join(contacts, contacts.c.id == grants.c.contact_id)
-        .where(contacts.c.email.in_(list(senders)), contacts.c.removed_at.is_(None))
-    )
+    granted = await connection.execute(_GRANTED, {"senders": list(senders)})
     access: dict[str, dict[str, Access]] = {}
     for account_id, email, level in granted:
         access.setdefault(account_id, {})[email] = Access(level)
     return {
         number: SrStanding(
-            number, status, account_id, region, state == AccountState.ACTIVE, ends, access.get(account_id, {})
+            number, status, account_id, login, region, state == AccountState.ACTIVE, ends, access.get(account_id, {})
         )
-        for number, status, account_id, region, state, ends in rows
+        for number, status, account_id, login, region, state, ends in rows
     }
 
 
@@ -92,14 +106,7 @@ async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) 
     """
     if not keys:
         return {}
-    found = await connection.execute(
-        select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr, quarantine.c.state)
-        .join(quarantine, quarantine.c.mail_id == mails.c.id, isouter=True)
-        .where(
-            # The outcome is looked at below: asked for here, SQLite would go through every mail that was ever filed.
-            mails.c.message_id.in_([message_id for message_id, _ in keys])
-        )
-    )
+    found = await connection.execute(_KNOWN, {"message_ids": [message_id for message_id, _ in keys]})
     return {
         (message_id, key): Known(id, sr)
         for message_id, key, outcome, id, sr, state in found
@@ -111,12 +118,12 @@ async def record(tx: AsyncConnection, rows: Sequence[Mapping[str, Any]], raws: M
     """Write the ledger's *rows*, the bytes of small mails by mail id, and hold what is quarantined."""
     if not rows:
         return
-    await tx.execute(mails.insert(), list(rows))
+    await tx.execute(_RECORD, list(rows))
     if raws:
-        await tx.execute(mail_bytes.insert(), [{"mail_id": mail, "raw": raw} for mail, raw in raws.items()])
+        await tx.execute(_KEEP, [{"mail_id": mail, "raw": raw} for mail, raw in raws.items()])
     held = [{"mail_id": row["id"], "state": "held"} for row in rows if row["outcome"] == Outcome.QUARANTINED]
     if held:
-        await tx.execute(quarantine.insert(), held)
+        await tx.execute(_HOLD, held)
 
 
 async def raw(connection: AsyncConnection, mail_id: str) -> bytes | None:

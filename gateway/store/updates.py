@@ -35,6 +35,11 @@ class New:
     next_business_moment: datetime | None
     body: str | None = None
     """The text of a simple mail, which needs no further look; None: somebody is to look inside."""
+    login: str | None = None
+    """The account's login, where it is known already."""
+
+
+_FILE, _WRITE = updates.insert(), update_bodies.insert()
 
 
 async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
@@ -42,7 +47,7 @@ async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
     if not new:
         return
     await tx.execute(
-        updates.insert(),
+        _FILE,
         [
             {
                 "id": each.id,
@@ -60,12 +65,13 @@ async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
     )
     bodies = [{"update_id": each.id, "body": each.body} for each in new if each.body is not None]
     if bodies:
-        await tx.execute(update_bodies.insert(), bodies)
+        await tx.execute(_WRITE, bodies)
     answered = {each.sr: each.received_at for each in new if each.answers}
     for number, at in answered.items():
         await requests.change(tx, number, customer_responded_at=at)
-    logins = await accounts.logins(tx, {each.account_id for each in new})
-    await outbox.record(tx, *(event for each in new for event in _events(each, logins[each.account_id])))
+    strangers = {each.account_id for each in new if each.login is None}
+    logins = await accounts.logins(tx, strangers) if strangers else {}
+    await outbox.record(tx, *(event for each in new for event in _events(each, each.login or logins[each.account_id])))
 
 
 def _events(new: New, login: str) -> list[Event]:

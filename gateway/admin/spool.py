@@ -1,6 +1,7 @@
 """The bytes: verified against what was received, and removed for good when their time is over.
 
-Rules: verifying reads every byte again and changes nothing. Purging removes what customers deleted longer ago than the
+Rules: verifying reads every byte of this host's spool again and changes nothing; what hosts that share the store have
+in theirs is counted. Purging removes what customers deleted longer ago than the
 grace; it never touches anything that is still shown.
 """
 
@@ -17,9 +18,11 @@ from gateway.store.holdings import Held
 
 async def verify(desk: Desk, progress: Callable[[int, int], None] | None = None) -> views.View:
     """Hash every byte in the spool again; *progress* hears bytes done and to do."""
+    spool = desk.spool
     async with desk.reading() as connection:
-        held = [each for each in await holdings.sealed(connection) if not each.deleted]
-    spool, problems, done, total = desk.spool, [], 0, sum(each.size for each in held)
+        held = [each for each in await holdings.sealed(connection, spool.id) if not each.deleted]
+        elsewhere = await holdings.elsewhere(connection, spool.id)
+    problems, done, total = [], 0, sum(each.size for each in held)
     for each in held:
         what = await asyncio.to_thread(_verify, spool, each)
         if what is not None and await _still_held(desk, each):
@@ -29,7 +32,13 @@ async def verify(desk: Desk, progress: Callable[[int, int], None] | None = None)
         done += each.size
         if progress is not None:
             progress(done, total)
-    return {"ok": not problems, "checked": len(held), "bytes": total, "problems": problems}
+    return {
+        "ok": not problems,
+        "checked": len(held),
+        "bytes": total,
+        "in_other_spools": elsewhere,
+        "problems": problems,
+    }
 
 
 async def purge(desk: Desk) -> views.View:
@@ -61,4 +70,4 @@ def _verify(spool: Spool, held: Held) -> str | None:
 async def _still_held(desk: Desk, held: Held) -> bool:
     """Whether the store still speaks of it: a purge may have come in between."""
     async with desk.reading() as connection:
-        return held in await holdings.sealed(connection)
+        return held in await holdings.sealed(connection, desk.spool.id)

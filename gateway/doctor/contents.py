@@ -3,7 +3,8 @@
 Rules: the spool is listed before the rows are read, and what is missing on either side is looked at a second time, so
 that a file that was completed or purged in between is no finding. Bytes without a row are a finding only once they are
 older than ``SETTLING``: a door that is being told nothing yet may be about to speak of them. Sizes are compared here;
-the bytes themselves are `gateway spool verify`'s.
+the bytes themselves are `gateway spool verify`'s. Where hosts share a store, each doctor looks at its own host's spool
+and counts what the others hold.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import Final
 
 from gateway.config import Config
 from gateway.doctor.finding import Finding, error, info, warning
-from gateway.spool import Spool
+from gateway.spool import Spool, name_of
 from gateway.store import Store, holdings
 
 SETTLING: Final = 300.0
@@ -24,20 +25,33 @@ SETTLING: Final = 300.0
 NAMED: Final = 5
 """How many of a kind are named; the rest is counted."""
 
+ELSEWHERE: Final = {
+    True: "run `gateway doctor` on each of them, too",
+    False: "run it with the configuration of each; if there is only this one, its spool.id was lost: restore that file",
+}
+"""What to do about files in other spools: where the store can be shared by hosts, and where it is a file."""
+
 
 async def findings(store: Store, config: Config, now: datetime, serving: bool) -> AsyncIterator[Finding]:
     """Everything in which the store and the spool do not agree."""
     root = config.gateway.state_dir
     listed = await asyncio.to_thread(_list, root)
+    ours = await asyncio.to_thread(name_of, root)
+    if ours is None and store.shared:
+        ours = ""  # this host has received nothing yet: what the store speaks of lies with others
     async with store.reading() as connection:
-        sealed = {each.id: each for each in await holdings.sealed(connection)}
-        partials = {each.id: each for each in await holdings.partials(connection)}
+        sealed = {each.id: each for each in await holdings.sealed(connection, ours)}
+        partials = {each.id: each for each in await holdings.partials(connection, ours)}
+        elsewhere = await holdings.elsewhere(connection, ours)
+    if elsewhere:
+        what = f"{elsewhere} files lie in the spools of other hosts that share the store, and were not looked at"
+        yield (info if store.shared else warning)(what, ELSEWHERE[store.shared])
 
     kept = [each for each in sealed.values() if not each.deleted]
     lost = [each for each in kept if listed.files.get(each.id) != (each.sha256, each.size)]
     if lost:
         async with store.reading() as connection:
-            still = {each.id for each in await holdings.sealed(connection)}
+            still = {each.id for each in await holdings.sealed(connection, ours)}
         again = await asyncio.to_thread(_list, root)
         lost = [each for each in lost if each.id in still and again.files.get(each.id) != (each.sha256, each.size)]
     if lost:

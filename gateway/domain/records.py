@@ -131,6 +131,8 @@ class Attachment:
     sha256: str
     original: str | None = None
     """What the mail calls it; *name* is safe to show."""
+    spool: str = ""
+    """Which host's spool holds the bytes."""
 
 
 @dataclass(frozen=True, slots=True)

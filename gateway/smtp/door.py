@@ -80,6 +80,7 @@ def build(
         ),
         regions=aliases,
         too_large=say.too_large(settings.max_message_size, ftps_host),
+        spool=spool.id,
         next_business_moment=config.next_business_moment,
         judge=judge,
         filed=filed,

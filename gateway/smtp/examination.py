@@ -76,7 +76,7 @@ class Examination:
                 self._held[update] = asyncio.get_running_loop().time() + RETRY
 
     async def _next(self) -> tuple[str, str]:
-        """The oldest update that nobody has looked into or is looking into; wait until there is one."""
+        """The oldest update that nobody has looked into or is looking into here; wait until there is one."""
         loop = asyncio.get_running_loop()
         while True:
             async with self._choosing:
@@ -84,7 +84,7 @@ class Examination:
                 now = loop.time()
                 self._held = {update: until for update, until in self._held.items() if until > now}
                 async with self._store.reading() as connection:
-                    waiting = await updates.unexamined(connection, limit=len(self._held) + 1)
+                    waiting = await updates.unexamined(connection, self._spool.id, limit=len(self._held) + 1)
                 for update, mail in waiting:
                     if update not in self._held:
                         self._held[update] = float("inf")
@@ -166,6 +166,7 @@ class Examination:
                         kind=part.kind,
                         size=sealed.size,
                         sha256=sealed.sha256,
+                        spool=self._spool.id,
                     )
                 )
         except BaseException:

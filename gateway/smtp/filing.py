@@ -139,6 +139,8 @@ class Filing:
     regions: Mapping[str, Sequence[Directions]]
     """By alias: every region that shares it."""
     too_large: Reply
+    spool: str
+    """The id of the spool that large messages are sealed in."""
     next_business_moment: Callable[[str | None, datetime], datetime | None] = lambda region, at: None
     """When somebody reads the mail of a region that arrived at some moment."""
     judge: Judge = _nobody_asks
@@ -299,6 +301,7 @@ class Filing:
             "size": letter.size,
             "sha256": item.sha256,
             "kept": kept,
+            "spool": self.spool if kept == mails.KEPT_IN_SPOOL else None,
             "outcome": settled.outcome.value,
             "code": self._reply(item, settled).code,
             "reason": settled.verdict.row,

@@ -12,6 +12,6 @@ A crash leaves: a file under ``incoming`` whose row says *receiving* (``recover`
 """
 
 from gateway.spool.incoming import Fenced, Incoming, Sealed
-from gateway.spool.spool import Spool, boot_id
+from gateway.spool.spool import Spool, boot_id, name_of
 
-__all__ = ["Fenced", "Incoming", "Sealed", "Spool", "boot_id"]
+__all__ = ["Fenced", "Incoming", "Sealed", "Spool", "boot_id", "name_of"]

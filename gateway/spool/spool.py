@@ -10,6 +10,7 @@ import shutil
 import threading
 import time
 from collections.abc import Container, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,8 +41,14 @@ class Spool:
                 (self.files / shard).mkdir(mode=0o700, exist_ok=True)
             sync_directory(self.files)
             sync_directory(root)
-        self.id = _name(root)
-        """This spool's own name: several hosts may share a store, and each row names the spool that has its bytes."""
+
+    @cached_property
+    def id(self) -> str:
+        """This spool's own name: several hosts may share a store, and each row names the spool that has its bytes.
+
+        It is made when it is first asked for.
+        """
+        return _name(self.root)
 
     def begin(self, upload: str, *, hashing: bool = True) -> Incoming:
         """Start an upload under its id. With *hashing* false the hash is taken when it is asked for."""
@@ -187,13 +194,19 @@ class Spool:
                 del self._open[incoming.path.name]
 
 
+def name_of(root: Path) -> str | None:
+    """The id of the spool below *root*; None where there is none yet. Makes nothing."""
+    try:
+        return (root / "spool.id").read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
 def _name(root: Path) -> str:
     """The id in ``spool.id``, made by whoever comes first."""
     file = root / "spool.id"
-    try:
-        return file.read_text().strip()
-    except FileNotFoundError:
-        pass
+    if (known := name_of(root)) is not None:
+        return known
     draft = root / f"spool.id.{new_id()}"
     draft.write_text(new_id() + "\n")
     with contextlib.suppress(FileExistsError):

@@ -135,6 +135,11 @@ class Store:
             self._lock = None
 
     @property
+    def shared(self) -> bool:
+        """Whether several hosts may use the database: it is no file of this one's."""
+        return self._lock is None
+
+    @property
     def groups(self) -> tuple[int, int]:
         """How many groups were committed, and how many items they held (for metrics)."""
         return self._writer.groups, self._writer.items

@@ -1,6 +1,7 @@
 """What bytes the store speaks of: every file, attachment and mail that must lie in the spool, and every mail in a row.
 
-Read by those who compare the store with the spool (doctor, ``spool verify``); nothing here changes a row.
+Read by those who compare the store with the spool (doctor, ``spool verify``); nothing here changes a row. Hosts may
+share one store: what is asked for is always what one spool must hold, and what the others hold is only counted.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, exists, func, literal, select, text
+from sqlalchemy import Column, Select, exists, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.tables import attachments, deliveries, mail_bytes, mails, names, quarantine, updates, versions
@@ -36,28 +37,46 @@ class Partial:
     what: str
 
 
-async def sealed(connection: AsyncConnection) -> list[Held]:
-    """Everything that must lie under ``files``."""
-    queries: tuple[Select[Any], ...] = (
+async def sealed(connection: AsyncConnection, spool: str | None) -> list[Held]:
+    """Everything that must lie under ``files`` of *spool*; None: of any."""
+    rows = [row for query, home in _sealed() for row in await connection.execute(_in(query, home, spool))]
+    return [Held(*row) for row in rows]
+
+
+async def elsewhere(connection: AsyncConnection, spool: str | None) -> int:
+    """How much lies in other spools than *spool*, complete or not."""
+    queries = [*_sealed(), _partials()] if spool is not None else []
+    counts = [select(func.count()).select_from(query.where(home != spool).subquery()) for query, home in queries]
+    return sum([int((await connection.execute(count)).scalar() or 0) for count in counts])
+
+
+def _sealed() -> tuple[tuple[Select[Any], Column[Any]], ...]:
+    """Files, attachments and large mails, each with the column that names their spool."""
+    files = (
         select(
             versions.c.id,
             versions.c.sha256,
             versions.c.size,
-            literal("file ") + names.c.path,
-            versions.c.state == "deleted",
+            (literal("file ") + names.c.path).label("what"),
+            (versions.c.state == "deleted").label("deleted"),
         )
         .join(names, names.c.id == versions.c.name_id)
         .where(versions.c.state.in_(["complete", "damaged", "deleted"]))
-        .where(versions.c.sha256.is_not(None), versions.c.purged_at.is_(None)),
-        select(attachments.c.id, attachments.c.sha256, attachments.c.size, literal("attachment ") + attachments.c.name),
-        select(mails.c.id, mails.c.sha256, mails.c.size, literal("mail")).where(mails.c.kept == "spool"),
+        .where(versions.c.sha256.is_not(None), versions.c.purged_at.is_(None))
     )
-    return [Held(*row) for query in queries for row in await connection.execute(query)]
+    of_attachment = (literal("attachment ") + attachments.c.name).label("what")
+    parts = select(attachments.c.id, attachments.c.sha256, attachments.c.size, of_attachment)
+    raw = select(mails.c.id, mails.c.sha256, mails.c.size, literal("mail").label("what")).where(mails.c.kept == "spool")
+    return (files, versions.c.spool), (parts, attachments.c.spool), (raw, mails.c.spool)
 
 
-async def partials(connection: AsyncConnection) -> list[Partial]:
-    """Everything that lies under ``incoming`` with a row of its own."""
-    found = await connection.execute(
+async def partials(connection: AsyncConnection, spool: str | None) -> list[Partial]:
+    """Everything that lies under ``incoming`` of *spool* with a row of its own; None: of any."""
+    return [Partial(*row) for row in await connection.execute(_in(*_partials(), spool))]
+
+
+def _partials() -> tuple[Select[Any], Column[Any]]:
+    query = (
         select(versions.c.id, versions.c.state, versions.c.size, names.c.path)
         .join(names, names.c.id == versions.c.name_id)
         .where(
@@ -65,7 +84,11 @@ async def partials(connection: AsyncConnection) -> list[Partial]:
             | ((versions.c.state == "deleted") & versions.c.sha256.is_(None) & versions.c.purged_at.is_(None))
         )
     )
-    return [Partial(*row) for row in found]
+    return query, versions.c.spool
+
+
+def _in(query: Select[Any], home: Column[Any], spool: str | None) -> Select[Any]:
+    return query if spool is None else query.where(home == spool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ mails = Table(
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64)),
     Column("kept", String(8), nullable=False),  # "row" (mail_bytes), "spool" (files/), "none" (refused)
+    Column("spool", _id),  # whose spool, where it is kept in one: hosts may share one store
     Column("outcome", String(16), nullable=False),
     Column("code", Integer, nullable=False),
     Column("reason", Text),
@@ -254,6 +255,7 @@ attachments = Table(
     Column("kind", String(16), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("spool", _id, nullable=False),  # which host's spool holds the bytes
     UniqueConstraint("update_id", "position"),
 )
 

@@ -14,7 +14,7 @@ from gateway.domain.events import Event, EventType, about_request, timestamp
 from gateway.domain.records import Attachment, Request, Update, Visibility
 from gateway.domain.status import Status
 from gateway.store import accounts, outbox, requests, rows
-from gateway.store.tables import attachments, update_bodies, updates
+from gateway.store.tables import attachments, mails, update_bodies, updates
 from gateway.store.tables import requests as requests_table
 
 
@@ -144,11 +144,15 @@ async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, m
         await outbox.record(tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts))
 
 
-async def unexamined(connection: AsyncConnection, limit: int = 100) -> list[tuple[str, str]]:
-    """(update id, mail id) of updates that nobody has looked into, the oldest first."""
+async def unexamined(connection: AsyncConnection, spool: str, limit: int = 100) -> list[tuple[str, str]]:
+    """(update id, mail id) of updates that nobody has looked into, the oldest first.
+
+    Left out are those whose mails lie in another spool than *spool*: only their own host can read them.
+    """
     found = await connection.execute(
         select(updates.c.id, updates.c.mail_id)
-        .where(updates.c.examined_at.is_(None))
+        .join(mails, mails.c.id == updates.c.mail_id)
+        .where(updates.c.examined_at.is_(None), mails.c.spool.is_(None) | (mails.c.spool == spool))
         .order_by(updates.c.id)
         .limit(limit)
     )

@@ -37,6 +37,7 @@ from gateway.store import (
 from gateway.testing import NOON, FakeClock
 
 ALIAS = "support@example.com"
+SPOOL = new_id()
 EUROPE = Directions("Europe", "https://support.example.com/", ("+44 1632 960001",))
 
 
@@ -58,7 +59,7 @@ async def filing(store: Store) -> Filing:
         )
 
     await store.write(one_by_one(furnish), None)
-    return Filing(store, FakeClock(), SubjectGrammar(), Rules(), {ALIAS: (EUROPE,)}, say.DISK_FULL)
+    return Filing(store, FakeClock(), SubjectGrammar(), Rules(), {ALIAS: (EUROPE,)}, say.DISK_FULL, SPOOL)
 
 
 class Post:
@@ -68,9 +69,12 @@ class Post:
         self.filing, self.spool = filing, Spool(folder)
         self.disk = ThreadPoolExecutor(2)
 
-    async def __call__(self, subject: str, body: bytes = b"text\r\n", *, id: str | None = None) -> Reply:
+    async def __call__(
+        self, subject: str, body: bytes = b"text\r\n", *, id: str | None = None, kind: str = "text/plain"
+    ) -> Reply:
         letter = Letter(self.spool, self.disk, 10 << 20)
-        head = f"From: Eva@Example.com\r\nSubject: {subject}\r\n" + (f"Message-ID: <{id}@x>\r\n" if id else "")
+        head = f"From: Eva@Example.com\r\nSubject: {subject}\r\nContent-Type: {kind}\r\n"
+        head += f"Message-ID: <{id}@x>\r\n" if id else ""
         await letter.take(head.encode() + b"\r\n" + body)
         return await self.filing(Arrival(Peer("192.0.2.1", "x", None), "eva@example.com", (ALIAS,), letter))
 
@@ -138,6 +142,22 @@ async def test_a_large_message_lies_in_the_spool_and_a_repeat_or_refusal_leaves_
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
+async def test_another_host_looks_into_small_mails_and_leaves_large_ones_to_who_has_them(
+    post: Post, store: Store
+) -> None:
+    """Both are multipart, so that somebody has to look inside."""
+    for subject, size in (("small", 1), ("large", 2 * SMALL // 16)):
+        await post(f"SR# 12345 {subject}", b"0123456789abcde\r\n" * size, kind="multipart/mixed; boundary=x")
+
+    async def waiting(spool: str) -> list[str]:
+        async with store.reading() as connection:
+            found = [await updates.by_id(connection, id) for id, _ in await updates.unexamined(connection, spool)]
+            return [each.subject.removeprefix("SR# 12345 ") for each in found if each is not None]
+
+    assert await waiting(SPOOL) == ["small", "large"]
+    assert await waiting(new_id()) == ["small"]
+
+
 async def test_group_mates_of_a_refusal_are_filed(post: Post, store: Store) -> None:
     replies = await asyncio.gather(post("SR# 12345 good"), post("SR# 99999 bad"), post("none"), post("SR# 12345 too"))
     assert [reply.code for reply in replies] == [250, 550, 550, 250]
@@ -150,7 +170,7 @@ async def test_the_quarantine_is_read_and_decided_on_every_database(post: Post, 
         [row] = await mails.ledger(connection)
         assert await quarantine.everything(connection) == []
         assert await quarantine.by_id(connection, row["id"]) is None
-        assert await updates.unexamined(connection) == []
+        assert await updates.unexamined(connection, SPOOL) == []
 
 
 async def test_who_is_told_details_is_sent_to_the_accounts_own_region(post: Post, store: Store) -> None:

@@ -32,8 +32,9 @@ def row(record: object) -> dict[str, object]:
 
 async def test_an_empty_store_holds_nothing_and_balances(store: Store) -> None:
     async with store.reading() as connection:
-        assert await holdings.sealed(connection) == []
-        assert await holdings.partials(connection) == []
+        assert await holdings.sealed(connection, None) == []
+        assert await holdings.partials(connection, None) == []
+        assert await holdings.elsewhere(connection, new_id()) == 0
         assert await holdings.ledger(connection) == holdings.Ledger({}, 0, 0, 0, 0, 0)
         assert await holdings.waiting(connection) == holdings.Waiting(0, 0, 0)
         assert await holdings.damage(connection) is None

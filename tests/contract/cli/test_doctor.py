@@ -18,6 +18,7 @@ import pytest
 from gateway import selfsigned
 from gateway.config import load
 from gateway.doctor import machine
+from gateway.spool import Spool
 
 from .conftest import Shell
 from .test_requests import mail, upload
@@ -101,6 +102,35 @@ def test_a_file_of_another_size_is_an_error(whole: Shell) -> None:
     path = files(whole)["zip"]
     path.chmod(0o600)
     path.write_text("zi")
+    assert [level for level, _ in found(whole, code=1)] == ["error"]
+
+
+@pytest.fixture
+def other(whole: Shell, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    """A second gateway with a spool of its own on the first one's store, which has received nothing yet."""
+    home = tmp_path_factory.mktemp("other")
+    config = whole.config.read_text().replace('"a.', f'"{whole.home}/a.')
+    (home / "gateway.toml").write_text(f'{config}[store]\nurl = "sqlite:///{whole.home}/state/gateway.db"\n')
+    (home / "state").mkdir(0o700)
+    assert Spool(home / "state").id
+    return Shell(home)
+
+
+def test_what_lies_in_another_hosts_spool_is_not_missed(whole: Shell, other: Shell) -> None:
+    ((level, what),) = found(other)
+    assert (level, what[:45]) == ("warning", "3 files lie in the spools of other hosts that")
+    verified = other.json("spool", "verify")
+    assert (verified["ok"], verified["checked"], verified["in_other_spools"]) == (True, 0, 3)
+    assert found(whole) == [], "the first has all of it"
+    assert whole.json("spool", "verify")["checked"] == 2
+    files(whole)["zip"].unlink()
+    assert [level for level, _ in found(other)] == ["warning"], "not its to find out"
+    assert found(whole, code=1)[0][0] == "error"
+
+
+def test_a_spool_whose_name_was_lost_is_no_reason_to_miss_anything(whole: Shell) -> None:
+    (whole.home / "state/spool.id").unlink()
+    files(whole)["zip"].unlink()
     assert [level for level, _ in found(whole, code=1)] == ["error"]
 
 

@@ -33,6 +33,11 @@ class SmtpLimits(Section):
     messages: Count = 1000
     """Mails in one session."""
 
+    postmaster: Count = 100
+    """Mails to the postmaster that are held at once (``gateway quarantine list``). Beyond it they are deferred with
+    452: every stranger may write there.
+    """
+
 
 class Smtp(Section):
     """The mail door: updates to Service Requests that exist, from people who may write to them."""

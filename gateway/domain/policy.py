@@ -66,7 +66,9 @@ class Answer(StrEnum):
     DISK_FULL = "disk-full"
     STORE_BUSY = "store-busy"
     LOOPS = "loops"
+    POSTMASTER_FULL = "postmaster-full"
     SENDER_UNCLEAR = "sender-unclear"
+    SUBJECT_UNCLEAR = "subject-unclear"
     AUTHENTICATION_UNKNOWN = "authentication-unknown"
     NOT_GENUINE = "not-genuine"
     AUTOMATIC = "automatic"
@@ -132,6 +134,14 @@ class Facts:
     irregular_header: bool = False
     repeats: bool = False
     """It was received before: same Message-ID, same content."""
+    defect: bool = False
+    """This program failed over it, and not for the first time."""
+    postmaster: bool = False
+    """It is addressed to the postmaster and to nobody else (RFC 5321 §4.5.1)."""
+    postmaster_full: bool = False
+    """As much mail is held for the postmaster as there may be."""
+    subjects_differ: bool = False
+    """There are several Subject fields, and they do not say the same."""
 
     @property
     def access(self) -> Access | None:
@@ -228,8 +238,17 @@ TABLE: Final[tuple[Row, ...]] = (
         "More than 100 Received fields: refused"),
     Row("repeat", lambda facts, rules: facts.repeats, Repeated(),
         "The same Message-ID and content was received before: 250 again, one update"),
+    Row("defect", lambda facts, rules: facts.defect, Quarantined(),
+        "This program failed over the message for the second time: held for a person"),
+    Row("postmaster-full", lambda facts, rules: facts.postmaster and facts.postmaster_full,
+        TryAgain(Answer.POSTMASTER_FULL),
+        "To `postmaster` alone, and `limits.postmaster` mails are held already: deferred"),
+    Row("postmaster", lambda facts, rules: facts.postmaster, Quarantined(),
+        "To `postmaster` alone (RFC 5321 section 4.5.1), whatever the subject: held for the operator"),
     Row("sender-unclear", lambda facts, rules: facts.sender is None, Refused(Answer.SENDER_UNCLEAR),
         "Not exactly one From field with exactly one mailbox: refused"),
+    Row("subject-unclear", lambda facts, rules: facts.subjects_differ, Refused(Answer.SUBJECT_UNCLEAR),
+        "Several Subject fields that differ (a signature covers one of them): refused"),
     Row("no-sr", _naming(Naming.ABSENT), Refused(Answer.NO_SR),
         "No `SR# <number>` in the subject (a new SR by mail): refused with web form and telephone"),
     Row("sr-malformed", _naming(Naming.MALFORMED), Refused(Answer.SR_MALFORMED),

@@ -84,6 +84,7 @@ def build(
         next_business_moment=config.next_business_moment,
         judge=judge,
         filed=filed,
+        postmaster_most=settings.limits.postmaster,
     )
     listener = Listener(
         settings,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.smtp.letter import Letter
+
+POSTMASTER: Final = "postmaster"
+"""The one recipient besides the aliases, however its domain was written (RFC 5321 §4.5.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +30,5 @@ class Arrival:
     sender: str
     """The envelope's sender; empty for ``MAIL FROM:<>``."""
     recipients: tuple[str, ...]
-    """The aliases it was addressed to, each once."""
+    """The aliases it was addressed to, and ``POSTMASTER``, each once."""
     letter: Letter

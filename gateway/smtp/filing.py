@@ -5,7 +5,9 @@ share one transaction and a handful of statements, and each decision rests on ro
 A large message is sealed in the spool first (bytes, then row), after a look whether the policy would have it at all.
 
 Rules: every message gets exactly one row in the ledger, and its number in the run is given here, when it arrives.
-A message that can't be recorded is answered 451 and its row is written with the next one's: nothing disappears.
+A message that can't be recorded is answered 451 and its row is written with the next one's: nothing disappears. One
+over which our own code fails is deferred once, and held for a person when it comes again: a defect of ours must not
+make a relay bounce a customer's mail after days.
 Never: a reply before the commit; a byte of a message that was refused kept.
 
 A crash leaves a sealed file without a row (never acknowledged; ``gateway doctor`` names it), or a committed update
@@ -54,8 +56,9 @@ from gateway.domain.replies.smtp import Directions
 from gateway.domain.sender import Mailbox, sender_of
 from gateway.domain.status import CLOSED
 from gateway.domain.subject import Absent, Found, Malformed, NotAtStart, Reading, SubjectGrammar
-from gateway.smtp.envelope import Arrival
-from gateway.store import Store, Transaction, mails, updates
+from gateway.smtp.envelope import POSTMASTER, Arrival
+from gateway.smtp.failures import Failures
+from gateway.store import Store, Transaction, mails, quarantine, unavailable, updates
 
 SUBJECT_MOST = 1_000
 """Characters of a subject that are kept beside the raw mail."""
@@ -147,8 +150,11 @@ class Filing:
     """Whether a sender is genuine; asked about mail that may be filed."""
     filed: Callable[[], None] = lambda: None
     """Called after the commit of a new update: somebody is to look inside."""
+    postmaster_most: int = 100
+    """Mails to the postmaster that are held at once."""
     run: str = field(default_factory=new_id)
     sequence: int = 0
+    _failures: Failures = field(default_factory=Failures)
     _owed: list[Item] = field(default_factory=list)
     _paying: asyncio.Task[None] | None = None
 
@@ -160,14 +166,20 @@ class Filing:
         await letter.settle()
         try:
             item = await self._look(arrival, number)
-        except Exception:  # a defect of ours; the sender keeps the message, the ledger gets its row
+        except Exception as defect:  # of ours; the sender keeps the message, the ledger gets its row
+            if (held := await self._hold(arrival, number, defect)) is not None:
+                return held
             self._owed.append(self._unread(arrival, number))
             raise
         try:
             settled = await self._settle(item)
-        except Exception:
-            log.exception("a message could not be recorded and is deferred", id=letter.id)
+        except Exception as failure:
+            log.exception("a message could not be recorded", id=letter.id)
+            if not unavailable(failure) and (held := await self._hold(arrival, number, failure)) is not None:
+                return held
             self._owed.append(replace(item, forced=_NOT_RECORDED, raw=None))
+            if not unavailable(failure):  # else it may have been committed all the same
+                await letter.remove()
             return say.STORE_BUSY
         if self._owed and self._paying is None:
             self._paying = asyncio.create_task(self._pay())
@@ -203,7 +215,9 @@ class Filing:
         subject = _subject(headers)
         reading = self.grammar.read(subject)
         authentication = Authentication.OFF
-        if isinstance(sender, Mailbox) and isinstance(reading, Found) and letter.fault is None:
+        subjects = {decode(value) for value in headers.all("subject")}
+        postmaster = arrival.recipients == (POSTMASTER,)
+        if isinstance(sender, Mailbox) and isinstance(reading, Found) and letter.fault is None and not postmaster:
             authentication = await self.judge(arrival, sender)
         facts = Facts(
             naming=_NAMING[type(reading)],
@@ -212,7 +226,9 @@ class Filing:
             fault=letter.fault,
             hops=sum(name == "received" for name, _ in headers.fields),
             automatic=sign_of(headers, arrival.sender, subject) is not None,
-            irregular_header=bool(headers.defects) or sum(name == "subject" for name, _ in headers.fields) > 1,
+            irregular_header=bool(headers.defects) or _repeats_a_field(headers),
+            postmaster=postmaster,
+            subjects_differ=len(subjects) > 1,
         )
         raw = letter.raw
         return Item(
@@ -233,6 +249,25 @@ class Filing:
         """A message that could not even be looked at."""
         facts = Facts(naming=Naming.ABSENT, sender=None)
         return Item(arrival, sequence, self.clock.now(), facts, "", None, None, None, None, None, None, _NOT_RECORDED)
+
+    async def _hold(self, arrival: Arrival, sequence: int, defect: Exception) -> Reply | None:
+        """Hold a message over which we failed before, for a person; None: it is the first time, or can't be done."""
+        if not self._failures.again(arrival):
+            return None
+        letter = arrival.letter
+        facts = Facts(naming=Naming.ABSENT, sender=None, fault=letter.fault, defect=True)
+        item = replace(self._unread(arrival, sequence), facts=facts, forced=decide(facts, self.rules), raw=letter.raw)
+        try:
+            if item.raw is not None:
+                item = replace(item, sha256=hashlib.sha256(item.raw).hexdigest())
+            elif letter.large:
+                item = replace(item, sha256=(letter.sealed or await letter.seal()).sha256)
+            settled = await self.store.write(self.settle, item)
+        except Exception:
+            log.exception("a message that failed twice can't be held and is deferred", id=letter.id)
+            return None
+        log.error("a message failed twice and is held", id=letter.id, peer=arrival.peer.address, defect=repr(defect))
+        return self._reply(item, settled)
 
     # --- decision and commit -----------------------------------------------------------------------------------------
 
@@ -270,11 +305,14 @@ class Filing:
         numbers = {item.sr for item in items if item.sr is not None}
         senders = {item.facts.sender for item in items if item.facts.sender is not None}
         standings = await mails.standings(connection, numbers, senders) if numbers else {}
+        held = await quarantine.count(connection, POSTMASTER) if any(item.facts.postmaster for item in items) else 0
         decided = []
         for item in items:
             standing = standings.get(item.sr or "")
             before = known.get(item.identity) if item.identity is not None else None
-            verdict = item.forced or decide(_complete(item, standing, before), self.rules)
+            full = item.facts.postmaster and held >= self.postmaster_most
+            verdict = item.forced or decide(_complete(item, standing, before, full), self.rules)
+            held += verdict.row == POSTMASTER
             settled = Settled(verdict, item.id, standing, before)
             if settled.keeps and item.identity is not None:
                 known[item.identity] = mails.Known(item.id, item.sr)  # it may wait twice in this very group
@@ -376,13 +414,14 @@ _NAMING: dict[type[Reading], Naming] = {
 _NOT_RECORDED = Verdict("not-recorded", TryAgain(Answer.STORE_BUSY))
 
 
-def _complete(item: Item, standing: mails.SrStanding | None, before: mails.Known | None) -> Facts:
+def _complete(item: Item, standing: mails.SrStanding | None, before: mails.Known | None, full: bool) -> Facts:
     """The facts with what only the store knows."""
     if standing is None:
-        return replace(item.facts, repeats=before is not None)
+        return replace(item.facts, repeats=before is not None, postmaster_full=full)
     return replace(
         item.facts,
         repeats=before is not None,
+        postmaster_full=full,
         standing=Standing(
             closed=standing.status == CLOSED,
             account_active=standing.account_active,
@@ -392,8 +431,19 @@ def _complete(item: Item, standing: mails.SrStanding | None, before: mails.Known
     )
 
 
+_ONCE = frozenset(
+    {"from", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references", "subject", "date"}
+)
+"""Fields that a message has once at most (RFC 5322 section 3.6)."""
+
+
+def _repeats_a_field(headers: Headers) -> bool:
+    names = [name for name, _ in headers.fields if name in _ONCE]
+    return len(names) != len(set(names))
+
+
 def _subject(headers: Headers) -> str:
-    """The decoded subject; of several, the first (a mail program shows no other)."""
+    """The decoded subject; of several, the first (where they differ, the policy refuses)."""
     return decode(headers.first("subject") or b"")
 
 

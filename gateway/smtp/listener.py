@@ -22,8 +22,9 @@ from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
-from gateway.smtp.envelope import Arrival
+from gateway.smtp.envelope import POSTMASTER, Arrival
 from gateway.smtp.letter import Letter
+from gateway.smtp.path import Path
 from gateway.smtp.session import Farewell, Session
 from gateway.smtp.stream import Incoming, PeerGone
 from gateway.spool import Spool
@@ -55,7 +56,8 @@ class Listener:
         """*disk_reserve*: bytes of the disk below which no message is taken for the time being."""
         self.settings = settings
         self.host = host
-        self.aliases = aliases
+        self._aliases = aliases
+        self._domains = {"", host.lower(), *(alias.rpartition("@")[2] for alias in aliases)}
         self.tls = tls
         self.file = file
         self.stopping = False
@@ -104,6 +106,13 @@ class Listener:
     def letter(self) -> Letter:
         """A place for the next message."""
         return Letter(self._spool, self._disk, self.settings.max_message_size)
+
+    def recipient(self, path: Path) -> str | None:
+        """Who is meant by *path*: an alias, the postmaster (RFC 5321 §4.5.1: always), or None: nobody here."""
+        alias = str(path).lower()
+        if alias in self._aliases:
+            return alias
+        return POSTMASTER if path.local.lower() == POSTMASTER and path.domain in self._domains else None
 
     def has_room(self) -> bool:
         """Whether there is room on the disk for a message; looked at once a second at most."""

@@ -355,10 +355,10 @@ class Session(SMTP):
             return say.UNKNOWN_PARAMETER
         if len(self._recipients) >= self._limits.recipients:
             return say.TOO_MANY_RECIPIENTS
-        alias = str(path).lower()
-        if alias not in self._listener.aliases:
+        recipient = self._listener.recipient(path)
+        if recipient is None:
             return say.NO_SUCH_RECIPIENT
-        self._recipients.append(alias)
+        self._recipients.append(recipient)
         self._stage = Stage.RECIPIENTS
         return say.RECIPIENT_OK
 

@@ -6,7 +6,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection as Transaction
 
-from gateway.store.engine import Store, StoreError, StoreTooNew
+from gateway.store.engine import Store, StoreError, StoreTooNew, unavailable
 from gateway.store.writer import one_by_one
 
-__all__ = ["Store", "StoreError", "StoreTooNew", "Transaction", "one_by_one"]
+__all__ = ["Store", "StoreError", "StoreTooNew", "Transaction", "one_by_one", "unavailable"]

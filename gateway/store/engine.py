@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from gateway.store import driver, schema
@@ -41,6 +41,11 @@ class StoreError(Exception):
 
 class StoreTooNew(StoreError):
     """The database was made by a newer program; nothing was touched."""
+
+
+def unavailable(error: Exception) -> bool:
+    """Whether a write failed for the store's sake (locked, full, gone, closing), and not for what was written."""
+    return isinstance(error, OSError | OperationalError | InterfaceError)
 
 
 class Store:

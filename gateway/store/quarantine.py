@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.tables import mail_bytes, mails, quarantine
@@ -56,6 +56,12 @@ async def everything(connection: AsyncConnection, state: str | None = HELD) -> l
     if state is not None:
         query = query.where(quarantine.c.state == state)
     return [Held(*row) for row in await connection.execute(query)]
+
+
+async def count(connection: AsyncConnection, reason: str) -> int:
+    """How many mails are held for one *reason*, a row of the policy."""
+    query = select(func.count()).select_from(quarantine).join(mails, mails.c.id == quarantine.c.mail_id)
+    return (await connection.execute(query.where(quarantine.c.state == HELD, mails.c.reason == reason))).scalar_one()
 
 
 async def by_id(connection: AsyncConnection, mail_id: str) -> Held | None:

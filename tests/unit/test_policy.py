@@ -44,6 +44,13 @@ ROWS: dict[str, tuple[Facts, object]] = {
     "disk-failed": (replace(GOOD, fault=Fault.DISK_FAILED), TryAgain(Answer.STORE_BUSY)),
     "loop": (replace(GOOD, hops=101), Refused(Answer.LOOPS)),
     "repeat": (replace(GOOD, repeats=True), Repeated()),
+    "defect": (Facts(Naming.ABSENT, None, defect=True), Quarantined()),
+    "postmaster-full": (
+        Facts(Naming.ABSENT, None, postmaster=True, postmaster_full=True),
+        TryAgain(Answer.POSTMASTER_FULL),
+    ),
+    "postmaster": (replace(GOOD, postmaster=True), Quarantined()),
+    "subject-unclear": (replace(GOOD, subjects_differ=True), Refused(Answer.SUBJECT_UNCLEAR)),
     "sender-unclear": (replace(GOOD, sender=None), Refused(Answer.SENDER_UNCLEAR)),
     "unknown-authentication": (
         replace(GOOD, authentication=Authentication.UNKNOWN),

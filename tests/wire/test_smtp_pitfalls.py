@@ -13,6 +13,7 @@ from typing import Any
 import aiosmtpd
 import pytest
 
+from gateway.config.smtp import Smtp, SmtpLimits
 from gateway.domain.replies import Reply
 from gateway.smtp.filing import Filing
 from gateway.smtp.letter import Letter
@@ -55,6 +56,74 @@ def test_smtp_1_an_exception_is_451_with_a_number_and_never_its_text(
     assert "secret" not in reply
     monkeypatch.undo()
     assert data(HEADER + b"\r\nafter it\r\n.\r\n").startswith("250")
+
+
+@pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
+@pytest.mark.parametrize("where", ["_look", "_update"])
+def test_smtp_14_a_message_that_we_fail_over_twice_is_held_and_not_deferred_for_ever(
+    door: MailDoor, data: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, where: str, size: int
+) -> None:
+    def fail(self: Filing, *arguments: Any) -> Any:
+        raise ValueError("a defect of ours")
+
+    def raw(received: bytes, word: bytes) -> bytes:
+        return received + HEADER + b"Message-ID: <" + word + b"-%d@example.com>\r\n\r\n" % size + (word * size)[:size]
+
+    poison, other = where.encode(), b"other" + where.encode()
+    monkeypatch.setattr(Filing, where, fail)
+    assert data(raw(b"", poison) + b"\r\n.\r\n").startswith("451 4.3.0 ")
+    assert data(raw(b"", other) + b"\r\n.\r\n").startswith("451 4.3.0 "), "another one fails for the first time"
+    second = raw(b"Received: from a relay\r\n", poison) + b"\r\n"
+    assert data(second + b".\r\n").startswith("250 2.6.0 Received; a person will look at it; receipt ")
+    monkeypatch.undo()
+    held = door.ledger()[-1]
+    assert (held["outcome"], held["reason"]) == ("quarantined", "defect")
+    assert door.raw(held["id"]) == second
+    assert {path.name.split(".")[1] for path in Path(door.folder).glob("files/*/*")} <= {
+        row["id"] for row in door.ledger() if row["kept"] == "spool"
+    }, "of what was deferred nothing is kept"
+    assert data(raw(b"", other) + b"\r\n.\r\n").startswith("250 2.6.0 Filed"), "what fails no more is filed"
+
+
+def test_smtp_14_what_we_failed_over_is_not_held_for_the_stores_sake(
+    door: MailDoor, data: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(self: Filing, tx: Any, items: Any) -> Any:
+        raise OSError("the disk of the store is full")
+
+    raw = HEADER + b"Message-ID: <again@example.com>\r\n\r\nthrice\r\n.\r\n"
+    monkeypatch.setattr(Filing, "settle", fail)
+    for _ in range(3):
+        assert data(raw).startswith("451 4.3.0 ")
+    monkeypatch.undo()
+    assert data(raw).startswith("250 2.6.0 Filed")
+
+
+@pytest.mark.parametrize("to", ["postmaster", "Postmaster@example.com", "POSTMASTER@gateway.example.com"])
+def test_the_postmaster_has_mail_and_it_is_held_whatever_it_says(state: Path, to: str) -> None:
+    """RFC 5321 section 4.5.1."""
+    with mail_door(state, Smtp(limits=SmtpLimits(postmaster=2))) as door:
+        acme = door.add_account()
+        door.add_contact("eva@example.com", acme)
+        door.add_sr("12345", acme)
+        with Wire.connect(door.address) as wire:
+            wire.reply()
+            wire.command("EHLO c.example.com")
+            for sender, expected in (("", "250 "), ("eva@example.com", "250 "), ("", "452 4.2.2 ")):
+                wire.command(f"MAIL FROM:<{sender}>")
+                assert wire.command(f"RCPT TO:<{to}>").startswith("250 2.1.5")
+                wire.command("DATA")
+                wire.send_raw(HEADER + b"\r\n" + sender.encode() + b"\r\n.\r\n")
+                assert wire.reply()[-1].startswith(expected)
+            wire.command("MAIL FROM:<eva@example.com>")
+            assert wire.command("RCPT TO:<postmaster@example.org>").startswith("550 5.1.1"), "nobody's but ours"
+            wire.command(f"RCPT TO:<{to}>")
+            wire.command("RCPT TO:<support@example.com>")
+            wire.command("DATA")
+            wire.send_raw(HEADER + b"\r\nto the alias as well\r\n.\r\n")
+            assert wire.reply()[-1].startswith("250 2.6.0 Filed")
+        assert [row["reason"] for row in door.ledger()] == ["postmaster", "postmaster", "postmaster-full", "update"]
+        assert len(door.updates()) == 1
 
 
 @pytest.mark.parametrize("size", [10, 200_000], ids=["small", "large"])
@@ -187,10 +256,28 @@ def test_nul_in_a_header_is_refused_for_readers_differ_in_what_they_see(data: Ca
     assert data(HEADER + b"X: \0\r\n\r\n.\r\n").startswith("550-5.6.0 ")
 
 
-@pytest.mark.parametrize("field", [b"X-Old : 1", b"Subject: SR# 777 another one"])
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"X-Old : 1",
+        b"Subject: SR# 12345 x",
+        b"Date: Mon, 23 Nov 2026 01:00:00 +0000\r\nDate: Mon, 23 Nov 2026 02:00:00 +0000",
+        b"To: a@example.com\r\nTo: b@example.com",
+        b"Message-ID: <1@example.com>\r\nMessage-ID: <2@example.com>",
+    ],
+)
 def test_an_irregular_header_is_marked(door: MailDoor, data: Callable[[bytes], str], field: bytes) -> None:
     assert data(HEADER + field + b"\r\n\r\ntext\r\n.\r\n").startswith("250 ")
     assert "irregular-header" in door.updates()[-1].marks
+
+
+@pytest.mark.parametrize("field", [b"Subject: SR# 777 x", b"Subject:", b"Subject : SR# 777 x", b"SUBJECT: hello"])
+def test_smtp_19_subjects_that_differ_are_refused_for_a_signature_covers_one_of_them(
+    door: MailDoor, data: Callable[[bytes], str], field: bytes
+) -> None:
+    for raw in (HEADER + field + b"\r\n", field + b"\r\n" + HEADER):
+        assert data(raw + b"\r\ntext\r\n.\r\n").startswith("550-5.6.0 The message must have one Subject")
+        assert door.ledger()[-1]["reason"] == "subject-unclear"
 
 
 def test_size_is_enforced_early_and_late(door: MailDoor, data: Callable[[bytes], str]) -> None:
@@ -213,8 +300,6 @@ def test_size_is_enforced_early_and_late(door: MailDoor, data: Callable[[bytes],
 
 
 def test_a_flood_is_not_listened_to_until_its_end(state: Path) -> None:
-    from gateway.config.smtp import Smtp
-
     with mail_door(state, Smtp(max_message_size=100_000)) as door, Wire.connect(door.address) as wire:
         wire.reply()
         for line in ("EHLO c.example.com", "MAIL FROM:<eva@example.com>", "RCPT TO:<support@example.com>", "DATA"):

@@ -137,6 +137,7 @@ DISK_FULL = _one(452, "4.3.1", "There is no room for the message at the moment; 
 AUTHENTICATION_UNKNOWN = _one(
     451, "4.7.24", "The sender's domain could not be checked at the moment (DNS); please try again later"
 )
+POSTMASTER_FULL = _one(452, "4.2.2", "The postmaster has too much mail to read already; please try again later")
 BARE_LINE_END = _one(
     550, "5.5.2", "The message holds a CR or LF that stands alone; lines end with CR LF (RFC 5321 section 2.3.8)"
 )
@@ -226,6 +227,14 @@ def sender_unclear(directions: Sequence[Directions]) -> Reply:
     return _refused("5.6.0", lines, directions, "For help:")
 
 
+def subject_unclear(directions: Sequence[Directions]) -> Reply:
+    lines = (
+        "The message must have one Subject field (RFC 5322 section 3.6); it has several that differ.",
+        "Please send it again from an ordinary mail program.",
+    )
+    return _refused("5.6.0", lines, directions, "For help:")
+
+
 def sender_not_genuine(domain: str, directions: Sequence[Directions]) -> Reply:
     lines = (
         f"The mail does not come from {domain} as that domain's own rules (DMARC) demand.",
@@ -254,6 +263,10 @@ def answer(answer: Answer, directions: Sequence[Directions], *, sr: str, sender:
             return LOOPS
         case Answer.AUTHENTICATION_UNKNOWN:
             return AUTHENTICATION_UNKNOWN
+        case Answer.POSTMASTER_FULL:
+            return POSTMASTER_FULL
+        case Answer.SUBJECT_UNCLEAR:
+            return subject_unclear(directions)
         case Answer.SENDER_UNCLEAR:
             return sender_unclear(directions)
         case Answer.NOT_GENUINE:

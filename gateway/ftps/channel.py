@@ -6,6 +6,7 @@ that thread alone. A channel that raises is closed, and its ``failed`` decides w
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import select
 import socket
@@ -107,6 +108,29 @@ class Channel:
         """Called in the ``except`` clause around whatever was raised."""
         error = sys.exc_info()[1]
         self.failed(error if isinstance(error, Exception) else RuntimeError("unknown"))
+
+
+class Alarm(Channel):
+    """Wakes a loop from any other thread, and has *call* called there."""
+
+    def __init__(self, loop: Any, call: Callable[[], object]) -> None:
+        ours, self._theirs = socket.socketpair()
+        super().__init__(loop, ours)
+        self._call = call
+        self.watch(Watch.READ)
+
+    def ring(self) -> None:
+        """From any thread, also when it is closed already."""
+        with contextlib.suppress(OSError):
+            self._theirs.send(b"!")
+
+    def can_read(self) -> None:
+        self.sock.recv(64)
+        self._call()
+
+    def close(self) -> None:
+        super().close()
+        self._theirs.close()
 
 
 def keep_alive(sock: socket.socket) -> None:

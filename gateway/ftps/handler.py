@@ -152,6 +152,15 @@ class Session(Channel):
                 with suppress(OSError):
                     self.sock.shutdown(socket.SHUT_RD)  # wakes the session's thread
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether nobody is there any more to be told anything."""
+        return self._closing
+
+    def is_hurried(self) -> bool:
+        """Whether another thread asked for the session's end, whatever runs."""
+        return self._ending is not None and not self._patient
+
     def close(self) -> None:
         if self.closed or self._closing:
             return

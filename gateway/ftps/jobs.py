@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.domain import evidence, names
-from gateway.domain.evidence import Ending, Grounds
+from gateway.domain.evidence import Ending, Grounds, Judgement
 from gateway.domain.ids import new_id
 from gateway.domain.replies import Refusal, Reply, ftp
-from gateway.ftps.looking import Finding, Look
+from gateway.ftps.awaiting import Awaiting, block
+from gateway.ftps.looking import PROOF_WAIT, Finding, Look
 from gateway.ftps.tls import TlsStream
 from gateway.ftps.transfer import Receiving, Sending, Transfer
 from gateway.intake import Upload
@@ -56,9 +58,7 @@ class _Job:
         self.session.moved()
 
     def status(self) -> str:
-        if self.transfer is None:
-            return "Waiting for the data connection."
-        return f"Transfer under way: {self.transfer.progress} bytes so far."
+        return ftp.WAITING_FOR_DATA if self.transfer is None else ftp.under_way(self.transfer.progress)
 
 
 class UploadJob(_Job):
@@ -82,6 +82,10 @@ class UploadJob(_Job):
         self._looked_at_disk = upload.size
         self.found: Finding | None = None
         """What a look inside found, if the proof needed one."""
+        self._awaiting: Awaiting | None = None
+        """What the end hangs on when all bytes are here: the proof, or the look inside."""
+        self._cut_as: Ending | None = None
+        """How it was cut while it hung on that."""
 
     def start(self, stream: TlsStream) -> None:
         session, settings = self.session, self.session.shared.settings
@@ -96,8 +100,17 @@ class UploadJob(_Job):
         self.session.note_failure(reason)
         self._end(reply)
 
+    def status(self) -> str:
+        return super().status() if self._awaiting is None else ftp.being_looked_at(self.upload.size)
+
     def cut(self, ending: Ending) -> None:
-        if isinstance(self.transfer, Receiving):
+        if self._awaiting is not None:
+            self._cut_as = ending
+            if ending is Ending.CONTROL_LOST:
+                self._awaiting.hold(self.session.is_hurried)
+            else:
+                self._awaiting.go_on()
+        elif isinstance(self.transfer, Receiving):
             if ending is Ending.CONTROL_LOST:
                 self.transfer.take_what_is_there()
             self.transfer.end(ending)
@@ -118,25 +131,55 @@ class UploadJob(_Job):
         self.upload.write(block)
 
     def _ended(self, ending: Ending, error: Exception | None) -> None:
+        self._go(lambda: self._failed(error) if error is not None else self._judge(ending))
+
+    def _go(self, step: Callable[[], Reply | None]) -> None:
+        """Do *step*: its reply is the end; None: a further one follows, when what it awaits is there."""
+        self._awaiting = None
         try:
-            reply = self._failed(error) if error is not None else self._judge(ending)
+            reply = step()
         except Exception as defect:
             reply = self._failed(defect)
-        self._end(reply)
+        if reply is not None:
+            self._end(reply)
 
-    def _judge(self, ending: Ending) -> Reply:
+    def _then(self, running: Future[Any], seconds: float, step: Callable[[], Reply | None]) -> Reply | None:
+        """Do *step* when *running* is done or the time is up; the session looks after its client meanwhile."""
+        session = self.session
+        if running.done() or seconds <= 0:
+            return step()
+        if session.is_closing:
+            block(running, seconds, session.is_hurried)
+            return step()
+        self._awaiting = Awaiting(session.loop, running, seconds, lambda: self._go(step))
+        return None
+
+    def _judge(self, ending: Ending) -> Reply | None:
         size = self.upload.size
         announced = evidence.compare(self.announced, size, self.offset)
-        proves = evidence.asks_for_proof(ending, announced) and self._proves_itself(size)
-        judgement = evidence.judge(ending, announced, proves)
-        if not judgement.complete:
-            return ftp.kept_partial(self._keep(judgement.grounds), ftp.why_partial(judgement.grounds))
-        return self._complete(judgement.grounds)
+        if not evidence.asks_for_proof(ending, announced):
+            return self._judged(evidence.judge(ending, announced, False))
+        proof = self.session.shared.looking.prove(self._bytes, size)
 
-    def _complete(self, grounds: Grounds) -> Reply:
+        def proved() -> Reply | None:
+            proves, self.found = proof.ended()
+            return self._judged(evidence.judge(self._cut_as or ending, announced, proves))
+
+        return self._then(proof.running, PROOF_WAIT * 2, proved)
+
+    def _judged(self, judgement: Judgement) -> Reply | None:
+        grounds = judgement.grounds
+        if not judgement.complete:
+            return ftp.kept_partial(self._keep(grounds), ftp.why_partial(grounds))
         shared = self.session.shared
         begun = shared.looking.begin(self._bytes) if self.found is None else Look(None, self.found)
-        found = begun.wait(shared.settings.inspect_wait)
+        if begun.running is None:
+            return self._complete(grounds, begun)
+        return self._then(begun.running, shared.settings.inspect_wait, lambda: self._complete(grounds, begun))
+
+    def _complete(self, grounds: Grounds, begun: Look) -> Reply:
+        shared = self.session.shared
+        found = begun.so_far()
         damaged = found is not None and found["verdict"] == "damaged"
         receipt = self.upload.complete(grounds.value, damaged=damaged, inspection=found)
         if found is None and not receipt.repeats:
@@ -156,10 +199,6 @@ class UploadJob(_Job):
     def _bytes(self) -> Path:
         """Where the bytes lie until they are sealed."""
         return self.session.shared.spool.incoming_path(self.upload.id)
-
-    def _proves_itself(self, size: int) -> bool:
-        proves, self.found = self.session.shared.looking.prove(self._bytes, size)
-        return proves
 
     def _keep(self, grounds: Grounds) -> int:
         """Keep what came as a partial, and how many bytes that is."""

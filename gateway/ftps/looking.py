@@ -42,14 +42,26 @@ class Look:
     running: Future[Finding] | None
     found: Finding | None = None
 
-    def wait(self, seconds: float) -> Finding | None:
-        """What was found; None when it takes longer."""
-        if self.found is None and self.running is not None:
-            try:
-                self.found = self.running.result(seconds)
-            except TimeoutError:
-                return None
+    def so_far(self) -> Finding | None:
+        """What was found; None while the look goes on."""
+        if self.found is None and self.running is not None and self.running.done():
+            self.found = self.running.result()
         return self.found
+
+
+@dataclass(eq=False)
+class Proof:
+    """A look that has begun whether a file is whole."""
+
+    running: Future[Any]
+
+    def ended(self) -> tuple[bool, Finding | None]:
+        """Whether it is proved, and what was found if that took a look. One that goes on is given up: no proof."""
+        if not self.running.done():
+            self.running.cancel()
+            return False, None
+        proof = self.running.result()
+        return bool(proof["complete"]), proof["finding"]
 
 
 class Looking:
@@ -72,13 +84,9 @@ class Looking:
                 return Look(None, answer(glance(file, size, Meter(size))))
         return Look(self._bridge.submit(look(self._crew, str(path))))
 
-    def prove(self, path: Path, size: int) -> tuple[bool, Finding | None]:
-        """Whether the file shows by itself that nothing of it is missing, and what was found if that took a look."""
-        try:
-            proof = self._bridge.run(prove(self._crew, str(path), size, seconds=PROOF_WAIT), PROOF_WAIT * 2)
-        except TimeoutError:
-            return False, None
-        return bool(proof["complete"]), proof["finding"]
+    def prove(self, path: Path, size: int) -> Proof:
+        """Start to look whether the file shows by itself that nothing of it is missing."""
+        return Proof(self._bridge.submit(prove(self._crew, str(path), size, seconds=PROOF_WAIT)))
 
     def later(self, version: Version, begun: Look) -> None:
         """Record what *begun* finds of *version* when it is done."""

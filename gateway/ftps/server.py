@@ -12,7 +12,6 @@ It binds nothing: the supervisor owns the listening sockets. A crash leaves noth
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 import threading
@@ -29,7 +28,7 @@ from gateway.access import Admitted, Peer
 from gateway.clock import Clock
 from gateway.domain.replies import Reply, ftp
 from gateway.ftps.bridge import Bridge
-from gateway.ftps.channel import Channel, Watch
+from gateway.ftps.channel import Alarm, Channel, Watch
 from gateway.ftps.handler import Session
 from gateway.ftps.limits import Counts, Throttles
 from gateway.ftps.looking import Looking
@@ -90,7 +89,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         shared.server = self
         super().__init__(listening[0].dup(), Session, ioloop=IOLoop(), backlog=1024)
         self._more = [_Listening(self, sock.dup()) for sock in listening[1:]]
-        self._alarm = _Alarm(self.ioloop)
+        self._alarm = Alarm(self.ioloop, lambda: None)
         self._stopping = False
 
     # -- accepting ---------------------------------------------------------------------------------------------------
@@ -233,23 +232,3 @@ class _Listening(Channel):
 
     def gone(self) -> None:
         pass
-
-
-class _Alarm(Channel):
-    """Wakes the accepting thread."""
-
-    def __init__(self, loop: Any) -> None:
-        ours, self._theirs = socket.socketpair()
-        super().__init__(loop, ours)
-        self.watch(Watch.READ)
-
-    def ring(self) -> None:
-        with contextlib.suppress(OSError):
-            self._theirs.send(b"!")
-
-    def can_read(self) -> None:
-        self.sock.recv(64)
-
-    def close(self) -> None:
-        super().close()
-        self._theirs.close()

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import os
 import re
 import socket
+import threading
+from typing import Any
 
 import pytest
 
 from gateway.domain.records import VersionState
-from gateway.testing.ftps import Customer, Door, hang_up
-from gateway.testing.waiting import until
+from gateway.examine import looks
+from gateway.ftps import looking
+from gateway.testing.ftps import Customer, Door, Talk, hang_up
+from gateway.testing.waiting import PATIENCE, until
 
 from .conftest import MakeDoor
 
 BYTES = os.urandom(2_000_000)
 SHA256 = hashlib.sha256(BYTES).hexdigest()
+GZIP = gzip.compress(b"a log\n" * 100)
 
 
 def states(door: Door) -> dict[str, VersionState]:
@@ -145,19 +151,84 @@ def test_allo_is_evidence(door: Door, acme: Customer) -> None:
 
 def test_another_size_than_was_announced_is_no_proof(door: Door, acme: Customer) -> None:
     """A file that grew while it was sent ends with close_notify; without one not even a whole archive is believed."""
-    whole = gzip.compress(b"a log\n" * 100)
-    announced = len(whole) - 10
+    announced = len(GZIP) - 10
     with door.talk(acme) as talk:
         talk.talk(f"C: ALLO {announced}\nS: 200 *")
-        told = talk.cut("cut.gz", whole)
+        told = talk.cut("cut.gz", GZIP)
         assert told.startswith("426 More came than was announced")
-        assert f"{len(whole)} bytes are kept" in told
+        assert f"{len(GZIP)} bytes are kept" in told
         talk.talk(f"C: ALLO {announced}\nS: 200 *")
-        assert talk.put("grown.gz", whole).startswith("226-")
+        assert talk.put("grown.gz", GZIP).startswith("226-")
     assert {version.path: (version.state, version.evidence) for version in door.versions()} == {
         "/cut.gz": (VersionState.PARTIAL, "longer than announced, and no close_notify"),
         "/grown.gz": (VersionState.COMPLETE, "close_notify, longer than announced"),
     }
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Proofs that do not end before it is set."""
+    opened = threading.Event()
+
+    async def slow(*words: Any, **named: Any) -> dict[str, Any]:
+        for _ in range(int(PATIENCE * 100)):
+            if opened.is_set():
+                break
+            await asyncio.sleep(0.01)
+        return await looks.prove(*words, **named)
+
+    monkeypatch.setattr(looking, "prove", slow)
+    return opened
+
+
+def under_proof(talk: Talk, name: str) -> None:
+    """Send a whole archive without close_notify, and wait until its proof is under way."""
+    data = talk.begin(f"STOR {name}")
+    data.sendall(GZIP)
+    hang_up(data, "fin")
+    until(lambda: "a look inside is under way" in talk.command("STAT"), "the proof is under way")
+
+
+def test_a_session_is_not_deaf_while_the_content_is_asked_for_proof(
+    door: Door, acme: Customer, gate: threading.Event
+) -> None:
+    with door.talk(acme) as talk:
+        under_proof(talk, "whole.gz")
+        assert talk.command("NOOP").startswith("200")
+        talk.send("MKD later")
+        gate.set()
+        assert "".join(talk.reply()).startswith("226-"), "the commands that came meanwhile are done after it"
+        assert talk.reply()[0].startswith("257")
+        gate.clear()
+        under_proof(talk, "aborted.gz")
+        talk.send("ABOR")
+        assert talk.reply()[0].startswith(f"426 Transfer aborted. {len(GZIP)} bytes are kept")
+        assert talk.reply()[0].startswith("226")
+        assert talk.put("next.txt", b"x").startswith("226-")
+    assert states(door) == {
+        "/whole.gz": VersionState.COMPLETE,
+        "/aborted.gz": VersionState.PARTIAL,
+        "/next.txt": VersionState.COMPLETE,
+    }
+
+
+def test_who_goes_away_during_the_proof_has_a_complete_file_all_the_same(
+    door: Door, acme: Customer, gate: threading.Event
+) -> None:
+    with door.talk(acme) as talk:
+        under_proof(talk, "whole.gz")
+    gate.set()
+    until(lambda: states(door) == {"/whole.gz": VersionState.COMPLETE}, "it is complete")
+
+
+def test_a_stop_waits_for_no_proof(door: Door, acme: Customer, gate: threading.Event) -> None:
+    with door.talk(acme) as talk, door.talk(acme) as gone:
+        under_proof(talk, "there.gz")
+        under_proof(gone, "gone.gz")
+        gone.close()
+        door.stop()
+        assert "bytes are kept" in talk.reply()[0]
+    assert states(door) == {"/there.gz": VersionState.PARTIAL, "/gone.gz": VersionState.PARTIAL}
 
 
 def test_two_passive_commands_leave_one_port(make_door: MakeDoor) -> None:

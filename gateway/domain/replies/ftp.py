@@ -153,6 +153,17 @@ def ready_to_send(name: str, size: int) -> Reply:
     return _reply(150, f"Sending {name} ({size} bytes).")
 
 
+WAITING_FOR_DATA = "Waiting for the data connection."
+
+
+def under_way(moved: int) -> str:
+    return f"Transfer under way: {moved} bytes so far."
+
+
+def being_looked_at(size: int) -> str:
+    return f"All {size} bytes are here; a look inside is under way."
+
+
 LISTING = _reply(150, "Here comes the listing.")
 LISTED = _reply(226, "Listing sent.")
 SENT = _reply(226, "File sent.")

@@ -15,7 +15,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,6 +33,8 @@ from gateway.smtp.door import serve
 from gateway.spool import Spool
 from gateway.store import Store, Transaction, accounts, contacts, mails, one_by_one, requests, updates
 from gateway.store.writer import Verb
+from gateway.testing import loop_lag
+from gateway.testing.loop_lag import LoopLag
 
 Result = TypeVar("Result")
 HOST = "gateway.example.com"
@@ -75,6 +77,10 @@ class MailDoor:
         assert not self._thread.is_alive(), "the mail door does not end"
         if self._failure is not None:
             raise self._failure
+
+    def watched(self) -> AbstractContextManager[LoopLag]:
+        """See how long the door's loop is held meanwhile."""
+        return loop_lag.watched(self._loop)
 
     def run(self, work: Callable[[Store], Coroutine[Any, Any, Result]]) -> Result:
         """Run *work* on the store, in the door's loop, and return its result."""

@@ -114,6 +114,63 @@ def test_hostile_headers_are_refused(door: MailDoor, name: str) -> None:
     assert code in (550, 552)
 
 
+HELD_MOST = 0.050
+"""Seconds of CPU that the door's loop may be held; the machine may be three times as slow as it should be."""
+OVERSIZE = HEADER % b"a byte too many" + b"\r\n"
+HOSTILE = {
+    **{name: (HEADER % name.encode() + body, (250,)) for name, body in FILED.items()},
+    **{name: (HEADER % name.encode() + body, (550, 552)) for name, body in REFUSED.items()},
+    "a byte more than 35 MiB": (OVERSIZE + b"x" * ((35 << 20) + 1 - len(OVERSIZE) - 2) + b"\r\n", (552,)),
+    "32 MiB of short lines": (HEADER % b"short lines" + b"\r\n" + b"a\r\n" * (32 << 20 >> 2), (250,)),
+    "32 MiB of dots": (HEADER % b"dots" + b"\r\n" + b"..\r\n" * (32 << 20 >> 2), (250,)),
+    "a header of 5,000 lines": (HEADER % b"lines" + b"X: y\r\n" * 4_990 + b"\r\ntext\r\n", (250,)),
+    "a header folded 20,000 times": (HEADER % b"folded" + b"X: y\r\n" + b" z\r\n" * 20_000 + b"\r\n", (550,)),
+    "a subject of encoded words": (
+        b"From: eva@example.com\r\nSubject: SR# 12345" + b"\r\n =?utf-8?b?w7w=?=" * 4_000 + b"\r\n\r\ntext\r\n",
+        (250,),
+    ),
+    "10,000 addresses in From": (b"From: " + b"a@example.com,\r\n " * 10_000 + b"\r\n\r\ntext\r\n", (550,)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_smtp_5_the_loop_is_not_held_and_everybody_else_is_answered(door: MailDoor, name: str) -> None:
+    """A definite reply within 5 s, while another session's NOOP stays quick."""
+    raw, codes = HOSTILE[name]
+    over = threading.Event()
+    waits: list[float] = []
+
+    def others() -> None:
+        with smtplib.SMTP(*door.address, timeout=60) as client:
+            while not waits or not over.wait(0.005):
+                begin = time.monotonic()
+                assert client.noop()[0] == 250
+                waits.append(time.monotonic() - begin)
+
+    beside = threading.Thread(target=others)
+    with Wire.connect(door.address) as wire:
+        wire.reply()
+        for line in ("EHLO c.example.com", "MAIL FROM:<eva@example.com>", "RCPT TO:<support@example.com>", "DATA"):
+            assert wire.command(line)[0] in "23"
+        with door.watched() as lag:
+            beside.start()
+            try:
+                wire.socket.sendall(raw)  # the transcript of it would hold the interpreter for a second
+                ended = time.monotonic()
+                wire.send_raw(b".\r\n")
+                code = int(wire.reply()[-1][:3])
+                took = time.monotonic() - ended
+            finally:
+                over.set()
+                beside.join(60)
+    assert code in codes
+    assert took < 5.0
+    assert waits
+    assert max(waits) < 1.0, "a tenth of it is promised; the machine may be busy"
+    assert lag.ticks
+    assert lag.held < 3 * HELD_MOST
+
+
 def test_poison_holds_nobody_else_up(door: MailDoor) -> None:
     """While a mail nested 2,000 deep and one of 100,000 parts are looked into, others are filed."""
     poison = threading.Thread(

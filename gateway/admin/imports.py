@@ -1,16 +1,20 @@
-"""Accounts, contacts, grants and SRs from the CRM: compared, shown, and put in place all at once.
+"""Accounts, contacts, grants and SRs from the CRM: compared, shown, and put in place.
 
 Rules: the whole file is read and compared first; a mistake anywhere changes nothing. What is as it should be is left
 alone, so doing it twice changes nothing twice. The CRM is right about statuses: they need not follow the table of
 moves. Nothing is ever removed. New accounts get a password that nobody knows: it is given by ``account reset``.
+Up to ``SLICE`` changes are put in place all at once. More would hold the doors up for too long: they come in slices, a
+contact together with their grants, after all of them were staged (docs/decisions/0013).
+
+A crash leaves whole slices in place, and the same import again does the rest.
 """
 
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +35,9 @@ from gateway.store.accounts import Taken
 BATCH: Final = 500
 """Rows staged in one transaction: short enough for the doors to commit in between."""
 
+SLICE: Final = 10_000
+"""Changes put in place in one transaction: 100,000 accounts at once took 1.5 s, in which neither door could commit."""
+
 Progress = Callable[[int, int], None]
 
 
@@ -38,19 +45,34 @@ Progress = Callable[[int, int], None]
 class Difference:
     """What a file would change: rows by table, and the same in words."""
 
-    added: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    changed: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    rows: dict[str, list[tuple[str, bool, dict[str, Any]]]] = field(default_factory=dict)
+    """What belongs together, by what it belongs to: (table, whether the row is a new one, row)."""
     changes: list[views.View] = field(default_factory=list)
     same: int = 0
 
-    def add(self, table: str, key: str, row: dict[str, Any]) -> None:
-        self.added.setdefault(table, []).append(row)
+    def add(self, table: str, key: str, row: dict[str, Any], of: str | None = None) -> None:
+        self.rows.setdefault(of or key, []).append((table, True, row))
         self.changes.append({"what": "add", "kind": table, "key": key, "fields": {}})
 
-    def change(self, table: str, key: str, row: dict[str, Any], fields: Mapping[str, tuple[Any, Any]]) -> None:
+    def change(
+        self, table: str, key: str, row: dict[str, Any], fields: Mapping[str, tuple[Any, Any]], of: str | None = None
+    ) -> None:
         shown = {name: [_plain(before), _plain(after)] for name, (before, after) in fields.items()}
-        self.changed.setdefault(table, []).append(row)
+        self.rows.setdefault(of or key, []).append((table, False, row))
         self.changes.append({"what": "change", "kind": table, "key": key, "fields": shown})
+
+    def slices(self) -> Iterator[dict[tuple[str, bool], list[dict[str, Any]]]]:
+        """The rows by table and whether they are new, about ``SLICE`` at a time; what belongs together is together."""
+        part, size = dict[tuple[str, bool], list[dict[str, Any]]](), 0
+        for rows in self.rows.values():
+            if size and size + len(rows) > SLICE:
+                yield part
+                part, size = {}, 0
+            for table, fresh, row in rows:
+                part.setdefault((table, fresh), []).append(row)
+            size += len(rows)
+        if part:
+            yield part
 
     def view(self) -> views.View:
         count = sum(change["what"] == "add" for change in self.changes)
@@ -72,6 +94,7 @@ async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
     plan, now = Plan.of(desk.config), desk.clock.now()
     placeholder = await Hashing(threads=1).hash(secrets.token_hex(32))
     difference, seen, logins = Difference(), dict[Any, int](), dict[Any, int]()
+    ids = _ids(sheet, now)
     for row in sheet.rows:
         values = _account_values(desk, sheet, row)
         pair = (values.get("sold_to"), values.get("end_user"))
@@ -104,7 +127,7 @@ async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
             login = login or _new_login(pair, by_login, logins)
             logins.setdefault(login, row.line)
             account = Account(
-                id=new_id(now.timestamp()),
+                id=next(ids),
                 login=login,
                 **{"region": None, "state": AccountState.ACTIVE, "agreement_ends": None, **values},
                 password_hash=placeholder,
@@ -125,13 +148,14 @@ async def import_contacts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
         logins = {each.login: each.id for each in await accounts.everything(connection)}
         granted = {(each.contact_id, each.account_id): each for each in await contacts.all_grants(connection)}
     handled: dict[str, Contact] = {}
+    ids = _ids(sheet, now)
     for row in sheet.rows:
         try:
             email = contact_verbs.normal(row.cells.get("email") or "")
         except Refused as error:
             sheet.wrong(row, "email", str(error))
             continue
-        contact = handled.get(email) or _contact(sheet, row, email, people.get(email), difference, now)
+        contact = handled.get(email) or _contact(sheet, row, email, people.get(email), difference, now, ids)
         if contact is None:
             continue
         handled[email] = contact
@@ -197,7 +221,7 @@ _NEW_REQUEST: Final = {"customer_responded_at": None, "follow_up_off_until": Non
 async def _finish(
     desk: Desk, action: str, sheet: Sheet, difference: Difference, dry_run: bool, progress: Progress
 ) -> views.View:
-    """Say every mistake; else stage the difference batch by batch and put it in place at once."""
+    """Say every mistake; else stage the difference batch by batch and put it in place slice by slice."""
     try:
         sheet.check()
     except Mistakes as error:
@@ -205,29 +229,47 @@ async def _finish(
     if dry_run or not difference.changes:
         return difference.view()
     await _forget_abandoned(desk)
-    import_id, position = new_id(desk.clock.now().timestamp()), 0
-    total = len(difference.changes)
+    parts = [(new_id(desk.clock.now().timestamp()), part) for part in difference.slices()]
+    done, total = 0, len(difference.changes)
+    detail = {"file": sheet.path.name, "sha256": hashlib.sha256(sheet.path.read_bytes()).hexdigest()}
     try:
-        for fresh, tables in ((True, difference.added), (False, difference.changed)):
-            for table, rows in tables.items():
-                for start in range(0, len(rows), BATCH):
-                    batch = imports.Batch(import_id, table, position, fresh, rows[start : start + BATCH])
-                    await desk.store.write(_STAGE, batch)
-                    position += len(batch.rows)
-                    progress(position, total)
-        detail = {
-            "file": sheet.path.name,
-            "sha256": hashlib.sha256(sheet.path.read_bytes()).hexdigest(),
-            "added": sum(map(len, difference.added.values())),
-            "changed": sum(map(len, difference.changed.values())),
-        }
-        entry = audit.Entry(desk.clock.now(), desk.actor, action, sheet.path.name, detail, desk.origin)
-        await desk.store.write(_PUT_IN_PLACE, (import_id, entry))
+        staged = 0
+        for import_id, part in parts:
+            staged = await _stage(desk, import_id, part, lambda count: progress(count, total), staged)
+        for number, (import_id, part) in enumerate(parts, start=1):
+            new = sum(len(rows) for (_, fresh), rows in part.items() if fresh)
+            count = sum(map(len, part.values()))
+            facts = {**detail, "added": new, "changed": count - new}
+            if len(parts) > 1:
+                facts["part"] = f"{number} of {len(parts)}"
+            entry = audit.Entry(desk.clock.now(), desk.actor, action, sheet.path.name, facts, desk.origin)
+            await desk.store.write(_PUT_IN_PLACE, (import_id, entry))
+            done += count
     except Taken as error:
-        raise Refused(f"{error}; nothing was changed, import again") from None
+        so_far = f"{done} of {total} changes are in place" if done else "nothing was changed"
+        raise Refused(f"{error}; {so_far}, import again") from None
     finally:
-        await _forget(desk, import_id)
+        for import_id, _ in parts:
+            await _forget(desk, import_id)
     return difference.view()
+
+
+async def _stage(
+    desk: Desk,
+    import_id: str,
+    part: Mapping[tuple[str, bool], list[dict[str, Any]]],
+    progress: Callable[[int], None],
+    staged: int,
+) -> int:
+    """Stage one slice, of which *staged* changes went before; how many there are then."""
+    position = 0
+    for (table, fresh), rows in part.items():
+        for start in range(0, len(rows), BATCH):
+            batch = imports.Batch(import_id, table, position, fresh, rows[start : start + BATCH])
+            await desk.store.write(_STAGE, batch)
+            position += len(batch.rows)
+            progress(staged + position)
+    return staged + position
 
 
 async def _forget(desk: Desk, import_id: str) -> None:
@@ -254,6 +296,11 @@ def _sheet(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> 
         return Sheet(path, required, optional)
     except Mistakes as error:
         raise Refused(f"{error}; nothing was changed") from None
+
+
+def _ids(sheet: Sheet, now: datetime) -> Iterator[str]:
+    """New ids in rising order: each slice goes to the end of the indexes instead of all over them."""
+    return iter(sorted(new_id(now.timestamp()) for _ in sheet.rows))
 
 
 def _account_values(desk: Desk, sheet: Sheet, row: Row) -> dict[str, Any]:
@@ -297,7 +344,13 @@ def _new_login(pair: tuple[Any, Any], known: Mapping[str, Any], given: Mapping[A
 
 
 def _contact(
-    sheet: Sheet, row: Row, email: str, before: Contact | None, difference: Difference, now: Any
+    sheet: Sheet,
+    row: Row,
+    email: str,
+    before: Contact | None,
+    difference: Difference,
+    now: datetime,
+    ids: Iterator[str],
 ) -> Contact | None:
     """The contact of a row, as the file wants it."""
     name = row.cells.get("name")
@@ -305,7 +358,7 @@ def _contact(
         sheet.wrong(row, "name", "is missing, and the contact is not known yet")
         return None
     if before is None:
-        contact = Contact(new_id(now.timestamp()), email, name or "", now)
+        contact = Contact(next(ids), email, name or "", now)
         difference.add("contacts", email, _row(contact))
         return contact
     contact = replace(before, name=name or before.name, removed_at=None)
@@ -320,12 +373,12 @@ def _grant(row: Row, wanted: Grant, email: str, login: str, before: Grant | None
     given: dict[str, Any] = {key: row.cells[key] for key in ("employer", "approved_by") if key in row.cells}
     key = f"{email} {login}"
     if before is None:
-        difference.add("grants", key, {**_row(replace(wanted, **given)), "access": wanted.access.value})
+        difference.add("grants", key, {**_row(replace(wanted, **given)), "access": wanted.access.value}, of=email)
         return
     after = replace(before, access=wanted.access, **given)
     fields = _fields(before, after, ("access", *given))
     if fields:
-        difference.change("grants", key, {**_row(after), "access": after.access.value}, fields)
+        difference.change("grants", key, {**_row(after), "access": after.access.value}, fields, of=email)
     else:
         difference.same += 1
 

@@ -4,6 +4,8 @@ Rules: staging touches only ``staged_…`` tables, a batch a transaction, so tha
 place is one statement a table inside the database. A change sets only the columns that an import may set: never a
 password, never the count of a session. Where a row that is to be added is there by then, nothing is put in place.
 
+How many are put in place at once is the caller's to bound: nobody else commits meanwhile.
+
 A crash leaves staged rows that nobody reads; the next import of the days after removes them (``forget``).
 """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -189,35 +191,79 @@ def test_two_who_add_the_same_meanwhile_get_all_or_nothing(acme: Shell, monkeypa
     assert len(acme.json("sr", "list")) == 2
 
 
+ROWS = int(os.environ.get("GATEWAY_IMPORT_ROWS", "15000"))
+"""Lines of the file; 100,000 take half a minute here."""
+
+LONGEST = 1.0
+"""Seconds that another writer waited at most: 0.1 to 0.2 on two cores; 100,000 lines in one slice took longer."""
+
+
 def test_the_doors_go_on_committing_while_many_rows_come_in(acme: Shell) -> None:
-    count = 5_000
-    rows = "".join(f"{number},acme,Open/Tier 2,Title of {number}\n" for number in range(100_000, 100_000 + count))
-    file = Path(write(acme, "number,account,status,title\n" + rows))
+    header = "email,name,account,access\n"
+    logins = ("acme", "b")
+    rows = "".join(f"p{number // 2}@example.com,P,{logins[number % 2]},read-only\n" for number in range(ROWS))
+    acme("account", "add", "--sold-to", "B", "--end-user", "B", "--login", "b")
+    file = write(acme, header + rows)
     commits: list[float] = []
 
     async def touch(tx: Any, item: str) -> None:
         await accounts.end_sessions(tx, item)
 
-    async def door(store: Store, account_id: str, over: asyncio.Event) -> None:
-        while not over.is_set():
+    async def work(store: Store) -> None:
+        account_id = (await asyncio.to_thread(stored, acme, "acme")).id
+        command = [sys.executable, "-m", "gateway", "--config", str(acme.config), "contact", "import", file, "--json"]
+        importing = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        ended = asyncio.create_task(importing.communicate())
+        while not ended.done():
             begun = time.monotonic()
             await store.write(one_by_one(touch), account_id)
             commits.append(time.monotonic() - begun)
-
-    async def work(store: Store) -> None:
-        door_store, over = await Store.open(f"sqlite:///{acme.home}/state/gateway.db"), asyncio.Event()
-        account_id = (await asyncio.to_thread(stored, acme, "acme")).id
-        busy = asyncio.create_task(door(door_store, account_id, over))
-        await imports.import_requests(
-            Desk(load(acme.config), store, "test"), file, dry_run=False, progress=lambda done, total: None
-        )
-        over.set()
-        await busy
-        await door_store.close()
+        assert importing.returncode == 0
+        assert json.loads((await ended)[0])["added"] == ROWS + ROWS // 2
 
     in_store(acme, work)
-    assert len(commits) > count // imports.BATCH, "commits came in between the batches"
-    assert len(acme.json("sr", "list")) == count + 1
+    assert max(commits) < LONGEST, max(commits)
+    assert len(commits) > ROWS // imports.BATCH, "commits came in between the batches"
+    parts = [entry.detail["part"] for entry in trail(acme) if entry.action == "contact import"]
+    assert len(parts) >= (ROWS + ROWS // 2) / imports.SLICE
+
+
+def test_what_belongs_together_comes_in_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "SLICE", 4)
+    difference = imports.Difference()
+    for grant in range(3):
+        for person in ("ann", "bob", "cid"):
+            if grant == 0:
+                difference.add("contacts", person, {"id": person})
+            difference.add("grants", f"{person} {grant}", {"contact_id": person}, of=person)
+    assert [
+        (len(part["contacts", True]), {row["contact_id"] for row in part["grants", True]})
+        for part in difference.slices()
+    ] == [(1, {"ann"}), (1, {"bob"}), (1, {"cid"})]
+
+
+def test_slices_are_audited_and_somebody_elses_change_stops_only_what_is_left(
+    acme: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "SLICE", 10)
+    file = write(acme, "number,account\n" + "".join(f"{number},acme\n" for number in range(100, 135)))
+    honest = imports.requests.everything
+    other: list[str] = []
+
+    async def unaware(connection: Any) -> Any:
+        """By the time the third slice comes, somebody has added one of its SRs."""
+        return [each for each in await honest(connection) if each.number not in other]
+
+    acme("sr", "add", "125", "--account", "acme")
+    other.append("125")
+    monkeypatch.setattr(imports.requests, "everything", unaware)
+    assert "20 of 35 changes are in place, import again" in acme("sr", "import", file, code=1).err
+    monkeypatch.undo()
+    assert len(acme.json("sr", "list")) == 22
+    assert counts(acme.json("sr", "import", file)) == (14, 0, 21)
+    parts = [entry.detail.get("part") for entry in trail(acme) if entry.action == "sr import"]
+    assert parts == ["1 of 4", "2 of 4", None]
+    assert acme.json("doctor")["ok"]
 
 
 def test_what_a_crashed_import_left_is_removed_by_a_later_one(acme: Shell) -> None:

@@ -41,6 +41,9 @@ Key = TypeVar("Key", bound=Hashable)
 _LONGEST = 512
 """Characters of a login or password that are looked at: more than any of ours has."""
 
+_MOST_SUSPECTS = 100_000
+"""Addresses that failed of late and are remembered, to be looked up when they connect; the oldest is forgotten."""
+
 _strike = one_by_one(bans.strike)
 _forgive = one_by_one(bans.forgive)
 
@@ -86,12 +89,25 @@ class Access:
         self._rate = Rate(clock, self._limits.checks_per_minute)
         self._seen: dict[str, dict[str, Any]] = {}
         self._noting: asyncio.Task[None] | None = None
+        self._suspects: dict[str, None] = {}
+
+    async def recall(self) -> None:
+        """At the door's start: know the addresses that are banned, so that ``suspects`` knows them."""
+        async with self._store.reading() as connection:
+            for ban in await bans.active(connection, self._clock.now()):
+                self._suspects[ban.subject] = None
+
+    def suspects(self, address: str) -> bool:
+        """Whether *address* may be banned: all others need no ``greet``. From any thread, at next to no cost."""
+        return throttle.address_subject(address) in self._suspects
 
     async def greet(self, address: str) -> None:
         """Refuse a banned address before it says a word. Raises Refusal."""
         subject = throttle.address_subject(address)
         async with self._store.glance() as connection:
             strikes = (await bans.of(connection, subject)).get(subject)
+        if strikes is None:
+            self._suspects.pop(subject, None)
         self._refuse_banned(strikes, subject)
 
     async def login(self, login: str, password: str, peer: Peer) -> Admitted:
@@ -181,6 +197,9 @@ class Access:
     ) -> None:
         """Make the strikes durable: who closes the connection early must not guess for free."""
         now = self._clock.now()
+        self._suspects[by_address] = None
+        if len(self._suspects) > _MOST_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
         locked = None if account is None else _locked(account, peer, now)
         tried = f"{refusal.reason} for {login[:64]!r} from {peer.address}"
         await asyncio.gather(

@@ -93,6 +93,11 @@ def on_wire(path: Path) -> bytes:
     return b"/" + b"/".join(to_wire(name) for name in path)
 
 
+def is_provisional(path: str) -> bool:
+    """Whether a path's name says that its client will rename it when all has come (WinSCP, lftp and their like)."""
+    return path.lower().endswith((".part", ".filepart"))
+
+
 # -- Service Requests --------------------------------------------------------------------------------------------------
 
 

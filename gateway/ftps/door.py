@@ -77,7 +77,10 @@ async def serve(doorway: Doorway) -> None:
             intake=intake,
             log_in=access.login,
             looking=looking,
+            suspects=access.suspects,
+            greet=access.greet,
         )
+        await access.recall()
         await looking.resume()
         await _serve(doorway, shared, access)
     finally:

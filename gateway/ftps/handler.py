@@ -142,7 +142,21 @@ class Session(Channel):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.watch(Watch.READ)
         self._rest_idle()
-        self.reply(ftp.greeting(self.shared.settings.hostname))
+        if self._is_welcome():
+            self.reply(ftp.greeting(self.shared.settings.hostname))
+
+    def _is_welcome(self) -> bool:
+        """Turn a banned address away before it costs a handshake."""
+        shared = self.shared
+        if shared.greet is None or not shared.suspects(self.address):
+            return True
+        try:
+            shared.bridge.run(shared.greet(self.address))
+        except Refusal as refusal:
+            log.info("connection refused", address=self.address, reason=refusal.reason)
+            self.finish(refusal.reply)
+            return False
+        return True
 
     def end(self, reply: Reply, *, patient: bool) -> None:
         """From any thread: have the session say *reply* and close; when *patient*, its transfer ends first."""
@@ -460,7 +474,10 @@ class Session(Channel):
             verb.do(self, argument)
         except Refusal as refusal:
             log.info("refused", address=self.address, verb=name, reason=refusal.reason)
-            self.reply(refusal.reply)
+            if refusal.reply.code == 421:  # RFC 959 §4.2.2: "closing control connection"
+                self.finish(refusal.reply)
+            else:
+                self.reply(refusal.reply)
         except names.BadName as error:
             self.reply(ftp.bad_name(str(error)))
         except Exception:

@@ -64,6 +64,10 @@ class Shared:
     log_in: Callable[[str, str, Peer], Any]
     """Access.login: a coroutine function that admits or raises Refusal."""
     looking: Looking
+    suspects: Callable[[str], bool] = lambda address: False
+    """Access.suspects: whether an address may be banned, so that ``greet`` is to be asked."""
+    greet: Callable[[str], Any] | None = None
+    """Access.greet: a coroutine function that raises Refusal for a banned address."""
     throttles: Throttles = field(default_factory=Throttles)
     sessions_of: Counts = field(default_factory=Counts)
     transfers_of: Counts = field(default_factory=Counts)

@@ -183,8 +183,8 @@ class Tree:
         if self.node(path).is_folder and names.is_reserved(path):
             raise Refusal(ftp.RESERVED)
 
-    def rename(self, source: Path, target: Path) -> None:
-        """Give the name or folder at *source* the path *target*."""
+    def rename(self, source: Path, target: Path) -> list[Version]:
+        """Give the name or folder at *source* the path *target*; the versions that this releases (``….part``)."""
         moved = self.node(source)
         if not target:
             raise Refusal(ftp.ROOT_STAYS)
@@ -194,15 +194,16 @@ class Tree:
             raise Refusal(ftp.INTO_ITSELF)
         self.folder(target[:-1])
         if source == target:
-            return
+            return []
         item = (
             self.account.id,
             names.as_text(source),
             names.as_text(target),
             lambda path: self.sr_of(names.from_text(path)),
+            self._clock.now(),
         )
         try:
-            self._ask(self._store.write(_rename, item))
+            return self._ask(self._store.write(_rename, item))
         except FileNotFoundError:
             raise Refusal(ftp.no_such(names.as_text(source))) from None
         except FileExistsError:

@@ -7,17 +7,18 @@ mail attachments: what came by mail is never in a tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, bindparam, func, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
+from gateway.domain.names import is_provisional
 from gateway.domain.records import Version
 from gateway.store import rows
-from gateway.store.tables import folders, names, versions
-from gateway.store.uploads import joined, own_request
+from gateway.store.tables import accounts, folders, names, versions
+from gateway.store.uploads import joined, own_request, released
 
 _NEWEST = (
     joined()
@@ -144,20 +145,26 @@ async def remove(tx: AsyncConnection, item: tuple[str, str, datetime]) -> None:
     )
 
 
-async def rename(tx: AsyncConnection, item: tuple[str, str, str, Callable[[str], str | None]]) -> None:
-    """Give a name, or a folder with all that is in it, another path: (account id, from, to, SR of a path).
+async def rename(
+    tx: AsyncConnection, item: tuple[str, str, str, Callable[[str], str | None], datetime]
+) -> list[Version]:
+    """Give a name, or a folder with all that is in it, another path: (account id, from, to, SR of a path, now).
 
     Onto a name that exists, the versions are added to that name's: nothing is overwritten. The SR of a name follows
-    its path, if the account has that SR, unless an analyst chose it. Raises FileNotFoundError, FileExistsError (onto a
-    folder).
+    its path, if the account has that SR, unless an analyst chose it. A provisional name that becomes a final one
+    releases its complete versions: they are told of now, and returned. Raises FileNotFoundError, FileExistsError (onto
+    a folder).
     """
-    account_id, source, target, sr_of = item
+    account_id, source, target, sr_of, at = item
     if await folder_exists(tx, account_id, target):
         raise FileExistsError(target)
     name_id = await _name(tx, account_id, source)
     if name_id is not None:
+        held = await _versions_of(tx, name_id) if is_provisional(source) and not is_provisional(target) else []
         await _rename_name(tx, account_id, name_id, target, sr_of)
-        return
+        login = (await tx.execute(select(accounts.c.login).where(accounts.c.id == account_id))).scalar() if held else ""
+        told = [await released(tx, version_id, str(login), at) for version_id in held]
+        return [version for version in told if version is not None]
     if not await folder_exists(tx, account_id, source):
         raise FileNotFoundError(source)
     if await _name(tx, account_id, target) is not None or target.startswith(source + "/"):
@@ -177,6 +184,7 @@ async def rename(tx: AsyncConnection, item: tuple[str, str, str, Callable[[str],
     )
     for folder_id, path in moved.all():
         await tx.execute(update(folders).where(folders.c.id == folder_id).values(path=target + path[len(source) :]))
+    return []
 
 
 async def set_modified(tx: AsyncConnection, item: tuple[str, datetime]) -> None:
@@ -268,6 +276,13 @@ async def _name(connection: AsyncConnection, account_id: str, path: str) -> str 
     return found.scalar()
 
 
+async def _versions_of(connection: AsyncConnection, name_id: str) -> Sequence[str]:
+    found = await connection.execute(
+        select(versions.c.id).where(versions.c.name_id == name_id).order_by(versions.c.number)
+    )
+    return found.scalars().all()
+
+
 async def _rename_name(
     tx: AsyncConnection, account_id: str, name_id: str, target: str, sr_of: Callable[[str], str | None]
 ) -> None:
@@ -276,8 +291,7 @@ async def _rename_name(
         return
     if existing is not None:
         last = (await tx.execute(select(func.max(versions.c.number)).where(versions.c.name_id == existing))).scalar()
-        mine = await tx.execute(select(versions.c.id).where(versions.c.name_id == name_id).order_by(versions.c.number))
-        for number, version_id in enumerate(mine.scalars().all(), start=(last or 0) + 1):
+        for number, version_id in enumerate(await _versions_of(tx, name_id), start=(last or 0) + 1):
             await tx.execute(
                 update(versions).where(versions.c.id == version_id).values(name_id=existing, number=number)
             )

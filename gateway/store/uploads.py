@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
 from gateway.domain.ids import new_id
+from gateway.domain.names import is_provisional
 from gateway.domain.records import Request, Version, VersionState
 from gateway.store import outbox, requests, rows
 from gateway.store.tables import accounts, names, versions
@@ -248,9 +249,7 @@ async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Set
         new_versions.append(row)
         shown = {"epoch": 1, "path": begin.path, "sr": None if sr is None else sr.number}
         version = rows.version(row | shown)
-        events.append(_event(version, begin.login, item.ended_at))
-        if sr is not None and item.state is VersionState.COMPLETE:
-            events += await requests.note_response(tx, sr, item.ended_at, by="file", file=version.id)
+        events += await _ending(tx, version, sr, begin.login, item.ended_at)
         settled[begin.id] = Settled(version, repeats=False)
     if new_names:
         await tx.execute(_ADD_NAMES, new_names)
@@ -343,13 +342,33 @@ async def _settle(tx: AsyncConnection, item: Settle) -> Settled | Exception:
         del values["modified_at"]  # a client may have set it while the upload was a partial
     await tx.execute(update(versions).where(versions.c.id == version.id).values(**values))
     version = await get(tx, version.id)
-    events = [_event(version, item.begin.login, item.ended_at)]
-    if version.sr is not None and item.state is VersionState.COMPLETE:
-        sr = await requests.by_number(tx, version.sr)
-        assert sr is not None
-        events += await requests.note_response(tx, sr, item.ended_at, by="file", file=version.id)
-    await outbox.record(tx, *events)
+    sr = None if version.sr is None else await requests.by_number(tx, version.sr)
+    await outbox.record(tx, *await _ending(tx, version, sr, item.begin.login, item.ended_at))
     return Settled(version, repeats=False)
+
+
+async def released(tx: AsyncConnection, version_id: str, login: str, at: datetime) -> Version | None:
+    """Tell of a version that got its final name; None: it is not complete, and there is nothing to tell."""
+    version = await get(tx, version_id)
+    if version.state is not VersionState.COMPLETE:
+        return None
+    sr = None if version.sr is None else await requests.by_number(tx, version.sr)
+    await outbox.record(tx, *await _ending(tx, version, sr, login, at))
+    return version
+
+
+async def _ending(
+    tx: AsyncConnection, version: Version, sr: Request | None, login: str, at: datetime
+) -> Sequence[Event]:
+    """What is to be told of a version that ended so; a complete one under a provisional name waits for its rename."""
+    if version.state is not VersionState.COMPLETE:
+        return [_event(version, login, at)]
+    if is_provisional(version.path):
+        return []
+    events = [_event(version, login, at)]
+    if sr is not None:
+        events += await requests.note_response(tx, sr, at, by="file", file=version.id)
+    return events
 
 
 async def _twin(tx: AsyncConnection, version: Version, item: Settle) -> Version | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -349,10 +350,42 @@ def _copy() -> tuple[list[str], Any]:
     return columns, select(*[changed.get(name, table.c[name]) for name in columns]).where(table.c.id == ACME)
 
 
+async def test_what_has_a_provisional_name_is_told_of_in_the_transaction_that_renames_it(intake: Intake) -> None:
+    await blocking(send, intake, b"1", source("/SR-12345/logs.zip.part"))
+    await blocking(send, intake, BYTES, source("/SR-12345/logs.zip.part"))
+    assert await told(intake) == []
+    rename = one_by_one(files.rename)
+    to = [f"/SR-12345/{name}" for name in ("logs.zip.part", "other.filepart", "logs.zip", "final.zip")]
+    with Faults(Fault("gateway.store.outbox:record")), pytest.raises(OSError, match="a test's fault"):
+        await intake.store.write(rename, (ACME, to[0], to[2], lambda path: "12345", NOON))
+    assert await shown(intake, to[0]) is not None
+    assert await told(intake) == []
+    for before, after in itertools.pairwise(to):
+        await intake.store.write(rename, (ACME, before, after, lambda path: "12345", NOON))
+    assert await told(intake) == ["file.received", "customer_responded"] * 2
+    async with intake.store.reading() as connection:
+        facts = (await connection.execute(select(events.c.payload).order_by(events.c.sequence))).scalars().all()
+    assert {each["file"]["path"] for each in facts if isinstance(each["file"], dict)} == {to[2]}
+
+
+async def test_a_partial_with_a_provisional_name_is_told_of_when_it_is_complete_and_renamed(intake: Intake) -> None:
+    upload = intake.begin(source("/SR-12345/logs.zip.part"))
+    feed(upload, BYTES[:100])
+    partial = await blocking(upload.keep, "cut")
+    await intake.store.write(
+        one_by_one(files.rename), (ACME, partial.path, "/SR-12345/logs.zip", lambda path: "12345", NOON)
+    )
+    assert await told(intake) == ["file.incomplete"]
+    upload = await blocking(intake.resume, partial, source(), 100)
+    feed(upload, BYTES[100:])
+    await blocking(upload.complete, "close_notify")
+    assert await told(intake) == ["file.incomplete", "file.received", "customer_responded"]
+
+
 async def test_a_rename_moves_the_name_with_its_versions(intake: Intake) -> None:
     await blocking(send, intake, b"1", source("/logs.zip.part", None))
     await blocking(send, intake, b"2", source("/logs.zip", None))
-    item = (ACME, "/logs.zip.part", "/logs.zip", lambda path: None)
+    item = (ACME, "/logs.zip.part", "/logs.zip", lambda path: None, NOON)
     await intake.store.write(one_by_one(files.rename), item)
     assert await shown(intake, "/logs.zip.part") is None
     version = await shown(intake, "/logs.zip")

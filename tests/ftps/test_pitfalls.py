@@ -620,10 +620,12 @@ def test_14_one_odd_name_does_not_break_a_listing(door: Door, acme: Customer) ->
 
 def test_15_a_rename_from_part_completes_only_what_had_ended_complete(door: Door, acme: Customer) -> None:
     with door.talk(acme) as talk:
-        talk.put("whole.zip.filepart", a_zip())
+        told = talk.put("whole.zip.filepart", a_zip())
+        assert told.endswith("support is told of it when you rename it.")
         talk.cut("cut.zip.filepart", a_zip()[:-30])
         for name in ("whole.zip", "cut.zip"):
-            talk.talk(f"C: RNFR {name}.filepart\nS: 350 *\nC: RNTO SR-12345/{name}\nS: 250 *")
+            words = "Renamed; support is told of it now*" if name == "whole.zip" else "Renamed."
+            talk.talk(f"C: RNFR {name}.filepart\nS: 350 *\nC: RNTO SR-12345/{name}\nS: 250 {words}")
     found = {version.path: (version.state, version.sr) for version in door.versions(acme)}
     assert found == {
         "/SR-12345/whole.zip": (VersionState.COMPLETE, "12345"),

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from gateway.domain.records import VersionState
+from gateway.domain.throttle import address_subject
 from gateway.examine import looks
 from gateway.ftps import looking
+from gateway.store import bans, one_by_one
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import PATIENCE, until
 
@@ -355,6 +357,27 @@ def test_sessions_of_an_address(make_door: MakeDoor) -> None:
                 return again.line().startswith("220")
 
         until(welcome, "there is room again")
+
+
+def test_a_banned_address_is_turned_away_at_connect_until_the_ban_is_lifted(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"failures_before_ban": 2}})
+    acme = door.customer()
+    with door.talk() as talk:
+        talk.secure()
+        for name in "abc":
+            talk.talk(f"C: USER {name}\nS: 331 *\nC: PASS wrong\nS: 530 *")
+        talk.talk("C: USER acme\nS: 331 *\nC: PASS wrong\nS: 421 Too many failed logins from your address*")
+        assert talk.is_closed()
+    for again in (False, True):
+        if again:  # it is known to the next process, too
+            door.stop()
+            door.start()
+        with door.talk() as talk:
+            talk.talk("S: 421 Too many failed logins from your address*")
+            assert talk.is_closed()
+    door.ask(lambda store: store.write(one_by_one(bans.forgive), address_subject(door.host)))
+    with door.talk(acme) as talk:
+        talk.talk("C: NOOP\nS: 200 *")
 
 
 def test_bandwidth_holds_under_tls(make_door: MakeDoor) -> None:

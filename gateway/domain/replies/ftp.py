@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from gateway.domain.evidence import Grounds
+from gateway.domain.names import is_provisional
 from gateway.domain.records import Version
 from gateway.domain.replies import Reply
 from gateway.domain.replies.findings import NOT_YET
@@ -186,7 +187,11 @@ def receipt_lines(version: Version) -> list[str]:
 
 def receipt(version: Version, *, repeats: bool) -> Reply:
     """226 is a receipt: said only after the durable commit."""
-    last = "These very bytes were here already; this is their receipt." if repeats else "Received whole; thank you."
+    last = "Received whole; thank you."
+    if repeats:
+        last = "These very bytes were here already; this is their receipt."
+    elif is_provisional(version.path):
+        last = "Received whole. Its name is provisional: support is told of it when you rename it."
     return _reply(226, *receipt_lines(version), last)
 
 
@@ -281,6 +286,13 @@ INTO_ITSELF = _reply(553, "A folder can't be moved into itself.")
 RENAME_FIRST = _reply(503, "Say RNFR first.")
 RENAME_TO = _reply(350, "And the new name?")
 RENAMED = _reply(250, "Renamed.")
+
+
+def released(version: Version) -> Reply:
+    """The rename of a whole ``….part`` is its completion."""
+    return _reply(250, f"Renamed; support is told of it now. Receipt: {version.id}")
+
+
 DELETED = _reply(250, "Deleted.")
 FOLDER_REMOVED = _reply(250, "Folder removed.")
 BAD_TIME = _reply(501, "A time is written YYYYMMDDHHMMSS, in UTC.")

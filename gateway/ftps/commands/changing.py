@@ -39,8 +39,8 @@ def rnto(session: Session, argument: bytes) -> None:
     source, session.said.rename_from = session.said.rename_from, None
     if source is None:
         raise Refusal(ftp.RENAME_FIRST)
-    session.files.rename(source, session.files.place(session.said.folder, argument))
-    session.reply(ftp.RENAMED)
+    released = session.files.rename(source, session.files.place(session.said.folder, argument))
+    session.reply(ftp.released(released[-1]) if released else ftp.RENAMED)
 
 
 def mfmt(session: Session, argument: bytes) -> None:

@@ -31,7 +31,7 @@ class _Word:
 
 def decode(value: bytes) -> str:
     """A field's value as one line of text; folds, tabs and control line breaks become a space."""
-    value = value[:LONGEST]
+    value = _cut(value)
     if b"=?" not in value:
         if value.isascii() and b"\x1b" not in value:
             return _one_line(value.decode("ascii"))
@@ -52,6 +52,16 @@ def decode(value: bytes) -> str:
     text.append(_flush(pending))
     text.append(charsets.decode(value[position:]).text)
     return _one_line("".join(text))
+
+
+def _cut(value: bytes) -> bytes:
+    """What is decoded of a value: not a part of a UTF-8 character, or somebody would guess at the charset of it all."""
+    if len(value) <= LONGEST:
+        return value
+    end = LONGEST
+    while end > LONGEST - 4 and value[end] & 0xC0 == 0x80:
+        end -= 1
+    return value[:end]
 
 
 def _label(charset: bytes) -> str:

@@ -26,7 +26,7 @@ from typing import Any
 from gateway import log as voices
 from gateway.clock import Clock
 from gateway.domain.automatic import sign_of
-from gateway.domain.encoded_words import decode
+from gateway.domain.encoded_words import LONGEST, decode
 from gateway.domain.headers import Headers
 from gateway.domain.identity import message_id
 from gateway.domain.ids import new_id
@@ -215,7 +215,6 @@ class Filing:
         subject = _subject(headers)
         reading = self.grammar.read(subject)
         authentication = Authentication.OFF
-        subjects = {decode(value) for value in headers.all("subject")}
         postmaster = arrival.recipients == (POSTMASTER,)
         if isinstance(sender, Mailbox) and isinstance(reading, Found) and letter.fault is None and not postmaster:
             authentication = await self.judge(arrival, sender)
@@ -228,7 +227,7 @@ class Filing:
             automatic=sign_of(headers, arrival.sender, subject) is not None,
             irregular_header=bool(headers.defects) or _repeats_a_field(headers),
             postmaster=postmaster,
-            subjects_differ=len(subjects) > 1,
+            subjects_differ=len(set(headers.all("subject"))) > 1,
         )
         raw = letter.raw
         return Item(
@@ -444,7 +443,9 @@ def _repeats_a_field(headers: Headers) -> bool:
 
 def _subject(headers: Headers) -> str:
     """The decoded subject; of several, the first (where they differ, the policy refuses)."""
-    return decode(headers.first("subject") or b"")
+    value = headers.first("subject") or b""
+    # A sign stands for what is not read, so that no number ends there which goes on.
+    return decode(value) if len(value) <= LONGEST else decode(value) + "_"
 
 
 def _storable(text: str | None) -> str:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gateway.domain.encoded_words import decode
+from gateway.domain.encoded_words import LONGEST, decode
 
 
 def b(text: bytes, charset: str) -> bytes:
@@ -75,3 +75,10 @@ def test_hostile_values_end_quickly(sign: bytes) -> None:
     began = time.process_time()
     decode((sign * 1_000_000)[:1_000_000])
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_long_value_is_not_cut_within_a_character(shift: int) -> None:
+    text = "x" * shift + "ログ𝄞é" * LONGEST
+    assert text.startswith(decode(text.encode()))
+    assert len(decode(text.encode()).encode()) > LONGEST - 4

@@ -18,6 +18,7 @@ import pytest
 
 from gateway.config.gateway import Spool as SpoolSettings
 from gateway.config.smtp import Smtp
+from gateway.domain.encoded_words import LONGEST
 from gateway.spool import Spool
 from gateway.testing import Wire, until
 from gateway.testing.mail_door import MailDoor, mail_door
@@ -31,6 +32,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailDoor]:
         acme = opened.add_account()
         opened.add_contact("eva@example.com", acme)
         opened.add_sr("12345", acme)
+        opened.add_sr("12", acme)
         yield opened
 
 
@@ -128,6 +130,18 @@ HOSTILE = {
     "a subject of encoded words": (
         b"From: eva@example.com\r\nSubject: SR# 12345" + b"\r\n =?utf-8?b?w7w=?=" * 4_000 + b"\r\n\r\ntext\r\n",
         (250,),
+    ),
+    "a subject of 240 KB, twice": (
+        b"From: eva@example.com\r\n" + b"Subject: SR# 12345 %s\r\n" % ("\ufdfa" * 40_000).encode() * 2 + b"\r\n",
+        (250,),
+    ),
+    "a subject that is cut off in its number": (
+        b"From: eva@example.com\r\nSubject: =?utf-8?q?Re:"
+        + b"_" * (LONGEST - 6 - 574 * 13 - 16)
+        + b"?= "
+        + b"=?utf-8?q??= " * 574
+        + b"SR# 12345\r\n\r\n",
+        (550,),
     ),
     "10,000 addresses in From": (b"From: " + b"a@example.com,\r\n " * 10_000 + b"\r\n\r\ntext\r\n", (550,)),
 }

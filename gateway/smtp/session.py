@@ -405,6 +405,8 @@ class Session(SMTP):
                 self._chunks, self._chunk_ends = self._listener.letter(), LineEnds()
                 self._stage = Stage.CHUNKS
             while left:
+                if not len(self._inbox):  # whoever sent BDAT right behind RCPT may wait for that reply first
+                    await self._flush()
                 block = await self._inbox.block(left)
                 left -= len(block)
                 if out_of_order is None and self._chunks is not None and self._chunk_ends is not None:

@@ -238,6 +238,18 @@ def test_bdat_takes_chunks_and_commands_between_them(wire: Wire, door: MailDoor)
     assert door.raw(door.updates()[-1].mail_id) == raw
 
 
+def test_replies_leave_before_a_chunk_is_waited_for(wire: Wire) -> None:
+    """RFC 2920 section 3.1: who pipelines BDAT may look at the reply to RCPT before the chunk is sent."""
+    wire.command("EHLO c.example.com")
+    wire.send_raw(b"MAIL FROM:<eva@example.com>\r\nRCPT TO:<support@example.com>\r\nBDAT 5\r\n")
+    wire.talk("""
+        S: 250 2.1.0 *
+        S: 250 2.1.5 *
+    """)
+    wire.send_raw(b"12345")
+    wire.talk("S: 250 2.0.0 5 octets received")
+
+
 def test_bdat_without_a_transaction_swallows_its_chunk(wire: Wire) -> None:
     wire.talk("""
         C: EHLO client.example.com

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clients lock docs clean bench crash
+.PHONY: setup run test lint clients lock docs clean bench crash year
 
 # `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks
 # hold every package with its version and hashes, so pip has nothing to resolve.
@@ -63,6 +63,10 @@ RESOLVE := uv pip compile --quiet --no-emit-index-url --no-header --generate-has
 lock:
 	$(RESOLVE) --all-extras pyproject.toml -o requirements.lock
 	$(RESOLVE) $(foreach extra,postgres mailauth tnef web checkout,--extra $(extra)) -c requirements.lock pyproject.toml -o requirements-run.lock
+
+# A simulated year of 1,000 accounts on two hosts' housekeeping that is killed again and again; the suite lives one of 24.
+year: setup
+	GATEWAY_YEAR_ACCOUNTS=1000 GATEWAY_YEAR_KILLS=3 $(BIN)/pytest -q -s tests/year/test_two_hosts.py
 
 # The pages and the example that are written from the code itself; a test fails while one of them is stale.
 docs: setup

@@ -31,7 +31,7 @@ def main() -> int:
     name, module, descriptor, parent = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    _die_with(parent)
+    die_with(parent)
     line = socket.socket(fileno=descriptor)
     line.set_inheritable(False)
     door = importlib.import_module(module)
@@ -51,7 +51,7 @@ def main() -> int:
     return 0
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
     """Have the kernel kill this process when its parent ends; for the case that it has ended already, look."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

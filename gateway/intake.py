@@ -72,6 +72,7 @@ class Intake:
         self.boot = boot_id()
         self._resuming = threading.Condition()
         self._completing: set[str] = set()
+        self._abandoned: dict[str, int] = {}  # what the last look found that nobody held, with its epoch
         self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
 
     def begin(self, source: Source, *, hashing: bool = True) -> Upload:
@@ -108,18 +109,33 @@ class Intake:
         """At the door's start: make partials of what a crash interrupted; what was found, in words."""
         async with self.store.reading() as connection:
             interrupted = await uploads.under_way(connection, self.spool.id)
-        words = []
-        for version in interrupted:
-            size = self.spool.recover(version.id, version.durable_size, same_boot=version.boot_id == self.boot)
-            evidence = "the gateway was interrupted"
-            await self.store.write(one_by_one(uploads.recovered), (version.id, size, evidence))
-            words.append(
-                f"{version.path} ({version.id}): " + ("nothing left" if size is None else f"{size} bytes kept")
-            )
+        words = [await self._recover(version, "the gateway was interrupted") for version in interrupted]
         async with self.store.reading() as connection:
             known = await files.known(connection)
         swept = await asyncio.to_thread(self.spool.sweep, known)
         return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
+
+    async def recover_abandoned(self) -> list[str]:
+        """While the door serves, now and then: the same for rows that say *receiving* and that no session holds.
+
+        A store that was out of reach when their uploads ended leaves such. What is about to be held, or settled, looks
+        the same for a moment: only what the look before found already is touched.
+        """
+        async with self.store.reading() as connection:
+            receiving = await uploads.under_way(connection, self.spool.id)
+        before = self._abandoned
+        self._abandoned = {one.id: one.epoch for one in receiving if not self._is_held(one.id)}
+        again = [one for one in receiving if self._abandoned.get(one.id) == before.get(one.id, 0)]
+        return [await self._recover(one, "the store was out of reach") for one in again if not self._is_held(one.id)]
+
+    def _is_held(self, upload: str) -> bool:
+        return self.spool.holds(upload) or upload in self._completing
+
+    async def _recover(self, version: Version, why: str) -> str:
+        same_boot = version.boot_id == self.boot
+        size = await asyncio.to_thread(self.spool.recover, version.id, version.durable_size, same_boot=same_boot)
+        await self.store.write(one_by_one(uploads.recovered), (version.id, version.epoch, size, why))
+        return f"{version.path} ({version.id}): " + ("nothing left" if size is None else f"{size} bytes kept")
 
     @contextmanager
     def completing(self, upload: str) -> Iterator[None]:
@@ -215,6 +231,9 @@ class Upload:
             version: Version = self._settle(VersionState.PARTIAL, size, None, evidence, None, None).version
         except (Fenced, uploads.Superseded):
             return None
+        except BaseException:
+            self._incoming.fence()  # nobody writes any more: ``recover_abandoned`` finds it
+            raise
         return version
 
     def discard(self) -> None:

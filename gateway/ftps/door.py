@@ -33,6 +33,8 @@ log = get(__name__)
 
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
+RECOVER_EVERY = 60.0
+"""Seconds between two looks for uploads that ended while the store was out of reach."""
 CLOSING = 1.0
 """Seconds before it would be killed that the door keeps for itself, to close its store and its crew."""
 
@@ -99,6 +101,7 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
     beside = [
         asyncio.create_task(access.watch(server.logged_in, server.end)),
         asyncio.create_task(_watch_certificates(shared.identity)),
+        asyncio.create_task(_recover_abandoned(shared.intake)),
     ]
     doorway.on_reload(shared.identity.reload)
     doorway.ready()
@@ -120,6 +123,17 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
         for task in beside:
             task.cancel()
         await asyncio.to_thread(server.end_serving)
+
+
+async def _recover_abandoned(intake: Intake) -> None:
+    """Make partials of what was left *receiving*; a store that is out of reach is asked again."""
+    while True:
+        await asyncio.sleep(RECOVER_EVERY)
+        try:
+            for words in await intake.recover_abandoned():
+                log.warning("an upload that was left behind is a partial now", upload=words)
+        except Exception as error:
+            log.error("could not look for uploads that were left behind", reason=error)
 
 
 async def _watch_certificates(identity: Identity) -> None:

@@ -69,6 +69,11 @@ class Spool:
         if held is not None:
             held.fence()
 
+    def holds(self, upload: str) -> bool:
+        """Whether somebody in this process writes to the upload."""
+        with self._mutex:
+            return upload in self._open
+
     def size_of_incoming(self, upload: str) -> int | None:
         """How many bytes of an upload are there now; None when it is not there."""
         with self._mutex:

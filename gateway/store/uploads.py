@@ -173,12 +173,12 @@ async def without_finding(connection: AsyncConnection, spool: str) -> list[Versi
     return [rows.version(row) for row in found.mappings()]
 
 
-async def recovered(tx: AsyncConnection, item: tuple[str, int | None, str]) -> None:
-    """Make an interrupted upload a partial of so many bytes again; None: nothing of it is left."""
-    version_id, size, evidence = item
+async def recovered(tx: AsyncConnection, item: tuple[str, int, int | None, str]) -> None:
+    """Make an interrupted upload, by its id and epoch, a partial of so many bytes; None: nothing of it is left."""
+    version_id, epoch, size, evidence = item
     await tx.execute(
         update(versions)
-        .where(versions.c.id == version_id, versions.c.state == "receiving")
+        .where(versions.c.id == version_id, versions.c.state == "receiving", versions.c.epoch == epoch)
         .values(
             state="deleted" if size is None else "partial",
             size=size or 0,

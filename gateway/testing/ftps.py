@@ -6,6 +6,7 @@ It has customers, SRs, settings and clients of its own; what the store holds aft
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ftplib
 import socket
 import ssl
@@ -102,7 +103,8 @@ class Door:
 
     def stop(self, within: float = 0.0) -> None:
         if self._thread is not None:
-            self.loop.call_soon_threadsafe(self.doorway.stop, within)
+            with contextlib.suppress(RuntimeError):  # it was told before, and its loop has ended
+                self.loop.call_soon_threadsafe(self.doorway.stop, within)
             self._thread.join(PATIENCE)
             assert not self._thread.is_alive(), "the door did not stop"
             self._thread = None

@@ -23,6 +23,7 @@ from OpenSSL import SSL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import VersionState
+from gateway.ftps import door as ftps_door
 from gateway.ftps import passive, tls
 from gateway.intake import Upload
 from gateway.store import uploads
@@ -377,6 +378,34 @@ def test_08_a_store_that_takes_nothing_is_answered_too(
         monkeypatch.undo()
         assert talk.put("logs.bin", BYTES).splitlines()[-1].startswith("226 ")
         assert only_version(door, acme, VersionState.COMPLETE) == BYTES
+
+
+def test_08_what_a_store_that_was_away_left_behind_is_a_partial_again_without_a_restart(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+        raise sqlite3.OperationalError("database is locked")
+
+    content = os.urandom(3 << 20)
+    monkeypatch.setattr(ftps_door, "RECOVER_EVERY", 0.05)
+    door = make_door()
+    acme = door.customer()
+    with door.talk(acme) as talk, door.talk(acme) as other:
+        running = other.begin("STOR running.bin")
+        running.sendall(content)
+        until(lambda: "running" in str(door.versions(acme)), "it is recorded")
+        with monkeypatch.context() as away:
+            away.setattr(uploads, "settle", refuses)
+            assert talk.cut("logs.bin", content).startswith("451 ")
+        left = {version.path: version.state for version in door.versions(acme)}
+        assert left == {"/running.bin": VersionState.RECEIVING, "/logs.bin": VersionState.RECEIVING}
+        until(lambda: door.versions(acme)[1].state is VersionState.PARTIAL, "it is a partial")
+        talk.talk(f"C: REST {len(content) - 10}\nS: 350 *")
+        assert talk.put("logs.bin", content[-10:]).startswith("226-")
+        running.sendall(content)
+        running.unwrap().close()
+        assert other.reply()[-1].startswith("226 "), "whose session lives is left alone"
+    assert {version.state for version in door.versions(acme)} == {VersionState.COMPLETE}
 
 
 def test_08_a_full_disk_is_answered_and_what_came_is_kept(

@@ -9,6 +9,8 @@ import os
 import re
 import socket
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -60,6 +62,30 @@ def test_a_stop_lets_a_transfer_finish_and_then_says_goodbye(door: Door, acme: C
         assert talk.is_closed()
     door.stop()
     assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+@pytest.mark.parametrize("how, state", [("fin", VersionState.COMPLETE), ("rst", VersionState.PARTIAL)])
+def test_who_goes_while_a_stop_waits_for_its_upload_keeps_no_thread_busy(
+    door: Door, acme: Customer, how: str, state: VersionState
+) -> None:
+    """The session listens no more: a FIN is not seen, and a reset ends it."""
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(BYTES)
+        until(lambda: f"{len(BYTES)} bytes" in talk.command("STAT"), "it has arrived")
+        door.loop.call_soon_threadsafe(door.doorway.stop, 30.0)
+        until(lambda: door.doorway.stopping.is_set(), "the door stops")
+        hang_up(talk.socket, how)
+        if state is VersionState.PARTIAL:
+            until(lambda: states(door) == {"/logs.bin": state}, "the session has ended")
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.25
+        with suppress(OSError):
+            data.unwrap()
+        data.close()
+    door.stop()
+    assert states(door) == {"/logs.bin": state}
 
 
 def test_a_stop_keeps_what_is_not_finished_in_time_as_a_partial(door: Door, acme: Customer) -> None:

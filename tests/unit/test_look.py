@@ -414,6 +414,17 @@ def test_a_long_plain_text_is_the_text_that_the_parsers_give(line: str, tmp_path
     assert words.read(content, "plain", "utf-8").text == words._mail_parser(content, "plain", "utf-8")
 
 
+@pytest.mark.parametrize("lengths", [(LONGEST_TEXT + 9,), (LONGEST_TEXT // 2 + 9, LONGEST_TEXT // 2)])
+def test_of_a_text_too_long_to_show_the_whole_is_attached(lengths: tuple[int, ...], tmp_path: Path) -> None:
+    texts = [bytes([65 + number]) * (length - 2) + b"\r\n" for number, length in enumerate(lengths)]
+    raw = HEAD + multipart("multipart/mixed", "b", *(b"Content-Type: text/plain\r\n\r\n" + text for text in texts))
+    answer = looked(raw, tmp_path / "out")
+    assert "truncated-body" in answer["marks"]
+    assert len(answer["text"]) == LONGEST_TEXT
+    [(_, kind, data)] = files(answer, tmp_path / "out")
+    assert (kind, data.strip()) == ("text", texts[-1].strip())
+
+
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 57, 58, 1000])
 @pytest.mark.parametrize("width", [4, 76, 998])
 def test_good_base64_is_read_alike_by_the_quick_and_the_forgiving_reader(size: int, width: int) -> None:

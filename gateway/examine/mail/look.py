@@ -13,8 +13,8 @@ from gateway.examine.mail.html import to_text
 from gateway.examine.mail.marks import Mark
 from gateway.examine.mail.structure import Part
 
-LONGEST_TEXT = 400_000
-"""Characters of a mail's text that are shown."""
+LONGEST_TEXT = 200_000
+"""Characters of a mail's text that are shown and searched, some sixty pages; a longer one is an attachment as well."""
 
 MOST_ENVELOPES = 3
 """Signed messages within signed messages that are opened."""
@@ -47,6 +47,7 @@ class _Look:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
         self._texts: list[str] = []
+        self._length = 0
         self._readers: set[str] = set()
         self.marks: set[Mark] = set()
         self.defect: str | None = None
@@ -105,7 +106,8 @@ class _Look:
             self.marks.add(Mark.CHARSET_REPAIRED)
         if subtype == "html" and text.strip():
             self.marks.add(Mark.HTML_ONLY)
-        if len(content) > words.LONGEST:
+        self._length += len(text)
+        if len(content) > words.LONGEST or self._length > LONGEST_TEXT:
             self.marks.add(Mark.TRUNCATED_BODY)
             self._directory.write(content, part.position, part.name, part.type.value, "text", made="text")
         self._texts.append(self._without_files(text, part))

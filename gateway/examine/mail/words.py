@@ -23,7 +23,7 @@ import mailparser
 from gateway.domain import charsets
 from gateway.domain.charsets import Decoded
 
-LONGEST = 512 * 1024
+LONGEST = 256 * 1024
 """Bytes of one part's content that are read as text."""
 SHORT = 32 * 1024
 """Bytes of a text that the parsers are asked about although it is plainly ASCII or UTF-8."""

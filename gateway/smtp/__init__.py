@@ -1,7 +1,8 @@
 """The mail door: SMTP in, updates to existing Service Requests filed under them.
 
     listener   accepts connections, counts them, holds what all sessions share
-    session    one peer's dialogue: a table of verbs and when each is allowed (aiosmtpd's class, our command loop)
+    connection one peer's connection: its life, its time-out, and the bytes that we say (aiosmtpd's class)
+    session    the dialogue over it: a table of verbs and when each is allowed
     stream     the peer's bytes as they come: command lines, or whole blocks of a message
     data       what DATA means on the wire: end of data, dot-stuffing, bare CR and LF
     letter     one message on its way in: small ones in memory, larger ones into the spool, in blocks

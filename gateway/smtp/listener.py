@@ -22,10 +22,11 @@ from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
+from gateway.smtp.connection import Farewell
 from gateway.smtp.envelope import POSTMASTER, Arrival
 from gateway.smtp.letter import Letter
 from gateway.smtp.path import Path
-from gateway.smtp.session import Farewell, Session
+from gateway.smtp.session import Session
 from gateway.smtp.stream import Incoming, PeerGone
 from gateway.spool import Spool
 

@@ -1,36 +1,33 @@
-"""One peer's dialogue (RFC 5321): aiosmtpd's SMTP class with our own command loop, DATA, BDAT, TLS and replies.
+"""One peer's dialogue (RFC 5321): our own command loop, DATA, BDAT, TLS and replies over a ``Connection``.
 
 Rules: what may be said when stands in ``order``, every word we say in ``domain.replies.smtp``; an exception of ours is
 ``451`` with a number, never its text, and the transaction begins anew; nothing that was sent before TLS is ever read
 after it; replies to pipelined commands leave together, and before the session waits for anything.
 Never: a decision about a message (``filing`` does that), a look at its content, or a file.
 
-What is kept of aiosmtpd: the life of a connection, its session and envelope. What is not, and why: docs/quirks.md.
 A crash ends the connection; whoever was not answered 250 still holds the message.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import secrets
 import ssl
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
-
-from aiosmtpd.smtp import SMTP
+from typing import TYPE_CHECKING, Final
 
 from gateway import log as voices
 from gateway.domain.policy import Fault
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
+from gateway.smtp.connection import Connection, Farewell
 from gateway.smtp.data import DataReader, LineEnds
 from gateway.smtp.envelope import Arrival, Peer
 from gateway.smtp.letter import Letter
 from gateway.smtp.order import BEFORE_TLS, FOREIGN, NOT_OFFERED, ORDER, Stage
 from gateway.smtp.path import BadPath, Path, parse
-from gateway.smtp.stream import Incoming, LineTooLong, PeerGone
+from gateway.smtp.stream import LineTooLong, PeerGone
 
 if TYPE_CHECKING:
     from gateway.smtp.listener import Listener
@@ -41,52 +38,25 @@ BARE_PATIENCE: Final = 5.0
 """Seconds to wait for more of a message whose line ends are wrong: its sender may think that it has ended."""
 FLOOD_FACTOR: Final = 4
 """A message this many times as large as allowed is not listened to until its end."""
-LINGER: Final = 2.0
-"""Seconds in which a peer may read our last words before the connection is cut."""
 _HOST: Final = re.compile(r"[!-~\u0080-\U0010ffff]{1,255}")
 
 log = voices.get(__name__)
 
 
-class Farewell(Exception):
-    """The connection ends with these last words."""
-
-    def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.text)
-        self.reply = reply
-
-
-class Session(SMTP):
+class Session(Connection):
     """One connection, from the greeting to its end."""
 
     def __init__(self, listener: Listener, loop: asyncio.AbstractEventLoop) -> None:
-        # aiosmtpd's own constructor looks through all members of itself and of its handler, for every connection: more
-        # work than a whole mail. What its inherited methods use is set here; the test suite pins aiosmtpd's version.
-        self._inbox = Incoming(loop)
-        asyncio.StreamReaderProtocol.__init__(self, self._inbox, self._cb_client_connected, loop)
-        self.loop = loop
-        self.transport = None
-        self.session = None
-        self.envelope = None
-        self._original_transport = None
-        self._timeout_handle = None
-        self._timeout_duration = listener.settings.command_timeout.total_seconds()
-        self._handler_coroutine = None
+        super().__init__(loop, listener.settings.command_timeout.total_seconds())
         self._listener = listener
         self._settings = listener.settings
         self._limits = listener.settings.limits
-        self._out = bytearray()
         self._stage = Stage.CONNECTED
-        self._patience = 0.0
-        self._since = 0.0
-        self._on_data = False
         self._extended = False
         self._protected: ssl.SSLObject | None = None
         self._errors = 0
         self._commands = 0
         self._messages = 0
-        self.address = ""
-        """Where the peer is: the client behind a proxy, if one told us."""
         self.admitted = False
         self._hello = ""
         self._sender: Path | None = None
@@ -94,57 +64,6 @@ class Session(SMTP):
         self._recipients: list[str] = []
         self._chunks: Letter | None = None
         self._chunk_ends: LineEnds | None = None
-        self.busy = False
-        """Whether a message is on its way in or being filed: a shutdown waits for that."""
-
-    # --- the life of the connection ----------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the dialogue."""
-        peer = transport.get_extra_info("peername")
-        # A socket that listens on "::" shows IPv4 peers in IPv6 clothes (RFC 4291 §2.5.5.2).
-        self.address = peer[0].removeprefix("::ffff:") if peer else ""
-        super().connection_made(transport)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell the dialogue, which ends when it next reads: what it is at is finished, for the peer meant it."""
-        if self._timeout_handle is not None:
-            self._timeout_handle.cancel()
-        asyncio.StreamReaderProtocol.connection_lost(self, error)
-        self.transport = None
-
-    def eof_received(self) -> bool:
-        """The peer says no more; what it has said is answered (``printf … | nc`` is a client, too)."""
-        return bool(asyncio.StreamReaderProtocol.eof_received(self))
-
-    def end(self, reply: Reply) -> None:
-        """Say these last words as soon as the session waits for the peer."""
-        self._inbox.interrupt(Farewell(reply))
-
-    def cut(self) -> None:
-        """End the connection now, whatever is under way."""
-        if self.transport is not None:
-            cast(asyncio.WriteTransport, self.transport).abort()
-
-    def _reset_timeout(self, duration: float | None = None) -> None:
-        """Wait so long for the peer from now on (aiosmtpd makes a timer a command; this one is moved when it rings)."""
-        self._patience = duration or self._timeout_duration
-        self._since = self.loop.time()
-        due = self._since + self._patience
-        if self._timeout_handle is None or self._timeout_handle.when() > due:
-            if self._timeout_handle is not None:
-                self._timeout_handle.cancel()
-            self._timeout_handle = self.loop.call_at(due, self._timeout_cb)
-
-    def _timeout_cb(self) -> None:
-        moved = self._inbox.moved_at if self._on_data else 0.0
-        due = max(self._since, moved) + self._patience
-        if due > self.loop.time() or (self.busy and not self._on_data):
-            due = max(due, self.loop.time() + 1.0)
-            self._timeout_handle = self.loop.call_at(due, self._timeout_cb)
-        else:
-            self._timeout_handle = None
-            self.end(say.TIMED_OUT)
 
     # --- the dialogue ------------------------------------------------------------------------------------------------
 
@@ -222,33 +141,11 @@ class Session(SMTP):
             await self._begin_anew()
             return say.incident(number)
 
-    def _say(self, reply: Reply) -> None:
-        self._out += say.render(reply)
-
     def _refuse(self, reply: Reply) -> None:
         self._say(reply)
         self._errors += 1
         if self._errors >= self._limits.errors:
             raise Farewell(say.TOO_MANY_ERRORS)
-
-    async def _flush(self) -> None:
-        if self._out:
-            out, self._out = self._out, bytearray()
-            self._writer.write(out)
-            if self._writer.transport.get_write_buffer_size():  # the peer reads slowly; else there is nothing to await
-                await self._writer.drain()
-
-    async def _part(self, reply: Reply) -> None:
-        """Say the last words and let them be read: closing with unread bytes would reset the connection under them."""
-        self._say(reply)
-        await self._flush()
-        if self.transport is None:
-            return
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                await self._inbox.drain_away()
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

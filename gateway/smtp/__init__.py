@@ -6,7 +6,9 @@
     stream     the peer's bytes as they come: command lines, or whole blocks of a message
     data       what DATA means on the wire: end of data, dot-stuffing, bare CR and LF
     letter     one message on its way in: small ones in memory, larger ones into the spool, in blocks
-    filing     end of data: the facts, the policy's decision, the commit, the reply
+    facts      end of data: what is known of a message
+    filing     the policy's decision, the commit, the reply
+    failures   what our own code failed over, so that it is held the second time
     door       the process: builds all of this, serves, drains
 
 Rules: nothing is answered 250 before it is durable; nothing is refused but in the dialogue; no bounce is ever made.

@@ -25,7 +25,8 @@ from gateway.examine.mail import ANSWER_MOST
 from gateway.examine.worker import Crew, Limits
 from gateway.smtp.authentication import Authenticator
 from gateway.smtp.examination import Examination
-from gateway.smtp.filing import Filing, Judge
+from gateway.smtp.facts import Judge
+from gateway.smtp.filing import Filing
 from gateway.smtp.listener import Listener
 from gateway.spool import Spool
 from gateway.store import Store

@@ -18,19 +18,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from gateway import log as voices
 from gateway.clock import Clock
-from gateway.domain.automatic import sign_of
-from gateway.domain.encoded_words import LONGEST, decode
-from gateway.domain.headers import Headers
-from gateway.domain.identity import message_id
 from gateway.domain.ids import new_id
-from gateway.domain.plain_text import plain_text
 from gateway.domain.policy import (
     TOLD,
     Answer,
@@ -44,7 +39,6 @@ from gateway.domain.policy import (
     Refused,
     Repeated,
     Rules,
-    Standing,
     TryAgain,
     Verdict,
     decide,
@@ -53,47 +47,14 @@ from gateway.domain.records import Outcome
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
-from gateway.domain.sender import Mailbox, sender_of
-from gateway.domain.status import CLOSED
-from gateway.domain.subject import Absent, Found, Malformed, NotAtStart, Reading, SubjectGrammar
+from gateway.domain.sender import Mailbox
+from gateway.domain.subject import SubjectGrammar
 from gateway.smtp.envelope import POSTMASTER, Arrival
+from gateway.smtp.facts import NOT_RECORDED, Item, Judge, complete, look, unread
 from gateway.smtp.failures import Failures
 from gateway.store import Store, Transaction, mails, quarantine, unavailable, updates
 
-SUBJECT_MOST = 1_000
-"""Characters of a subject that are kept beside the raw mail."""
-
 log = voices.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One message as the store's group sees it: what is known without the store, and what its rows will say."""
-
-    arrival: Arrival
-    sequence: int
-    at: datetime
-    facts: Facts
-    subject: str
-    sr: str | None
-    message_id: str | None
-    content_key: str | None
-    sha256: str | None
-    raw: bytes | None
-    body: str | None
-    """The text of a simple mail; None: somebody is to look inside."""
-    forced: Verdict | None = None
-    """Decided already (a large message whose bytes are gone, a debt): the store only records it."""
-
-    @property
-    def id(self) -> str:
-        """The mail's, the update's, and the receipt's."""
-        return self.arrival.letter.id
-
-    @property
-    def identity(self) -> tuple[str, str] | None:
-        """What makes another message the same one; None where nothing does."""
-        return (self.message_id, self.content_key) if self.message_id and self.content_key else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +83,6 @@ _OUTCOMES: dict[type[Decision], Outcome] = {
     TryAgain: Outcome.DEFERRED,
     Quarantined: Outcome.QUARANTINED,
 }
-
-
-Judge = Callable[[Arrival, Mailbox], Awaitable[Authentication]]
 
 
 async def _nobody_asks(arrival: Arrival, sender: Mailbox) -> Authentication:
@@ -165,11 +123,11 @@ class Filing:
         letter = arrival.letter
         await letter.settle()
         try:
-            item = await self._look(arrival, number)
+            item = await look(arrival, number, self.clock.now(), self.grammar, self.judge)
         except Exception as defect:  # of ours; the sender keeps the message, the ledger gets its row
             if (held := await self._hold(arrival, number, defect)) is not None:
                 return held
-            self._owed.append(self._unread(arrival, number))
+            self._owed.append(unread(arrival, number, self.clock.now()))
             raise
         try:
             settled = await self._settle(item)
@@ -177,7 +135,7 @@ class Filing:
             log.exception("a message could not be recorded", id=letter.id)
             if not unavailable(failure) and (held := await self._hold(arrival, number, failure)) is not None:
                 return held
-            self._owed.append(replace(item, forced=_NOT_RECORDED, raw=None))
+            self._owed.append(replace(item, forced=NOT_RECORDED, raw=None))
             if not unavailable(failure):  # else it may have been committed all the same
                 await letter.remove()
             return say.STORE_BUSY
@@ -205,57 +163,15 @@ class Filing:
             await self._paying
         await self._pay()
 
-    # --- facts -------------------------------------------------------------------------------------------------------
-
-    async def _look(self, arrival: Arrival, sequence: int) -> Item:
-        """What is known of a message without the store."""
-        letter = arrival.letter
-        headers = letter.headers
-        sender = sender_of(headers)
-        subject = _subject(headers)
-        reading = self.grammar.read(subject)
-        authentication = Authentication.OFF
-        postmaster = arrival.recipients == (POSTMASTER,)
-        if isinstance(sender, Mailbox) and isinstance(reading, Found) and letter.fault is None and not postmaster:
-            authentication = await self.judge(arrival, sender)
-        facts = Facts(
-            naming=_NAMING[type(reading)],
-            sender=sender.address.lower() if isinstance(sender, Mailbox) else None,
-            authentication=authentication,
-            fault=letter.fault,
-            hops=sum(name == "received" for name, _ in headers.fields),
-            automatic=sign_of(headers, arrival.sender, subject) is not None,
-            irregular_header=bool(headers.defects) or _repeats_a_field(headers),
-            postmaster=postmaster,
-            subjects_differ=len(set(headers.all("subject"))) > 1,
-        )
-        raw = letter.raw
-        return Item(
-            arrival=arrival,
-            sequence=sequence,
-            at=self.clock.now(),
-            facts=facts,
-            subject=_storable(subject[:SUBJECT_MOST]),
-            sr=reading.number if isinstance(reading, Found) else None,
-            message_id=_storable(message_id(headers)),
-            content_key=letter.content_key if letter.fault is None else None,
-            sha256=hashlib.sha256(raw).hexdigest() if raw is not None else None,
-            raw=raw,
-            body=plain_text(headers, raw[headers.body_at :]) if raw is not None else None,
-        )
-
-    def _unread(self, arrival: Arrival, sequence: int) -> Item:
-        """A message that could not even be looked at."""
-        facts = Facts(naming=Naming.ABSENT, sender=None)
-        return Item(arrival, sequence, self.clock.now(), facts, "", None, None, None, None, None, None, _NOT_RECORDED)
-
     async def _hold(self, arrival: Arrival, sequence: int, defect: Exception) -> Reply | None:
         """Hold a message over which we failed before, for a person; None: it is the first time, or can't be done."""
         if not self._failures.again(arrival):
             return None
         letter = arrival.letter
         facts = Facts(naming=Naming.ABSENT, sender=None, fault=letter.fault, defect=True)
-        item = replace(self._unread(arrival, sequence), facts=facts, forced=decide(facts, self.rules), raw=letter.raw)
+        item = replace(
+            unread(arrival, sequence, self.clock.now()), facts=facts, forced=decide(facts, self.rules), raw=letter.raw
+        )
         try:
             if item.raw is not None:
                 item = replace(item, sha256=hashlib.sha256(item.raw).hexdigest())
@@ -310,7 +226,7 @@ class Filing:
             standing = standings.get(item.sr or "")
             before = known.get(item.identity) if item.identity is not None else None
             full = item.facts.postmaster and held >= self.postmaster_most
-            verdict = item.forced or decide(_complete(item, standing, before, full), self.rules)
+            verdict = item.forced or decide(complete(item, standing, before, full), self.rules)
             held += verdict.row == POSTMASTER
             settled = Settled(verdict, item.id, standing, before)
             if settled.keeps and item.identity is not None:
@@ -402,52 +318,3 @@ class Filing:
         finally:
             self._owed += owed
             self._paying = None
-
-
-_NAMING: dict[type[Reading], Naming] = {
-    Found: Naming.FOUND,
-    NotAtStart: Naming.NOT_AT_START,
-    Malformed: Naming.MALFORMED,
-    Absent: Naming.ABSENT,
-}
-_NOT_RECORDED = Verdict("not-recorded", TryAgain(Answer.STORE_BUSY))
-
-
-def _complete(item: Item, standing: mails.SrStanding | None, before: mails.Known | None, full: bool) -> Facts:
-    """The facts with what only the store knows."""
-    if standing is None:
-        return replace(item.facts, repeats=before is not None, postmaster_full=full)
-    return replace(
-        item.facts,
-        repeats=before is not None,
-        postmaster_full=full,
-        standing=Standing(
-            closed=standing.status == CLOSED,
-            account_active=standing.account_active,
-            agreement_current=standing.agreement_ends is None or item.at.date() <= standing.agreement_ends,
-            access=standing.access.get(item.facts.sender or ""),
-        ),
-    )
-
-
-_ONCE = frozenset(
-    {"from", "sender", "reply-to", "to", "cc", "bcc", "message-id", "in-reply-to", "references", "subject", "date"}
-)
-"""Fields that a message has once at most (RFC 5322 section 3.6)."""
-
-
-def _repeats_a_field(headers: Headers) -> bool:
-    names = [name for name, _ in headers.fields if name in _ONCE]
-    return len(names) != len(set(names))
-
-
-def _subject(headers: Headers) -> str:
-    """The decoded subject; of several, the first (where they differ, the policy refuses)."""
-    value = headers.first("subject") or b""
-    # A sign stands for what is not read, so that no number ends there which goes on.
-    return decode(value) if len(value) <= LONGEST else decode(value) + "_"
-
-
-def _storable(text: str | None) -> str:
-    """Text that every database takes: no NUL, no lone surrogate."""
-    return (text or "").replace("\0", "\ufffd").encode("utf-8", "replace").decode()

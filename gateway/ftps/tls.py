@@ -295,6 +295,7 @@ class TlsStream:
     def receive(self) -> tuple[bytes, Flow]:
         """What arrived, for a channel of small messages, and how far that came."""
         parts: list[bytes] = []
+        fed = False
         while True:
             try:
                 while True:
@@ -309,12 +310,16 @@ class TlsStream:
             try:
                 arrived = self.sock.recv(RECORD)
             except BlockingIOError:
+                if fed and not parts:  # no word of the peer's, but TLS's own (a renegotiation): it is answered now
+                    with contextlib.suppress(OSError):
+                        self.flush()
                 return b"".join(parts), Flow.WAITING
             except OSError:
                 return b"".join(parts), Flow.RESET
             if not arrived:
                 return b"".join(parts), Flow.FIN
             self.engine.bio_write(arrived)
+            fed = True
 
     def pour(self, sink: Callable[[memoryview], None], budget: int) -> Flow:
         """Take what arrived, hand each full block to *sink*, and stop after about *budget* bytes from the socket.

@@ -325,6 +325,15 @@ def test_07_ascii_mode_does_not_change_a_byte(door: Door, acme: Customer) -> Non
         assert everything(data) == content[1:]
 
 
+def test_07_mode_z_is_not_offered(door: Door, acme: Customer) -> None:
+    """No data connection compresses (deflated transfers were never standardised, and hide what was sent)."""
+    with door.talk(acme) as talk:
+        assert "MODE Z" not in talk.command("FEAT")
+        talk.talk("C: MODE Z\nS: 504 Only MODE S is offered.\nC: MODE B\nS: 504 *\nC: MODE s\nS: 200 *")
+        talk.talk("C: OPTS MODE Z LEVEL 9\nS: 501 *")
+        assert talk.put("logs.bin", BYTES).splitlines()[-1].startswith("226 ")
+
+
 # 8
 
 

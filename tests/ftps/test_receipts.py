@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import os
+import struct
 import zipfile
 import zlib
 
@@ -84,6 +85,45 @@ def test_what_a_stop_left_without_a_finding_is_looked_at_after_the_start(
     door.stop()
     door.start()
     until(lambda: door.versions(acme)[0].inspection, "it is looked at")
+
+
+def zip_saying(*, flags: int = 0, method: int | None = None) -> bytes:
+    """A zip of one member whose two headers say these flags and this method."""
+    said = bytearray(a_zip("a"))
+    for signature, at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        where = said.index(signature) + at
+        said[where] |= flags
+        if method is not None:
+            said[where + 2] = method
+    return bytes(said)
+
+
+def zip_overlapping() -> bytes:
+    """Forty members with the same bytes (after D. Fifield, "A better zip bomb")."""
+    once = a_zip("a")
+    start, end = once.index(b"PK\1\2"), once.index(b"PK\5\6")
+    entries = once[start:end] * 40
+    return once[:start] + entries + b"PK\5\6" + struct.pack("<4H2LH", 0, 0, 40, 40, len(entries), start, 0)
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (zip_saying(flags=1), "zip: 1 member, encrypted, not checked"),
+        (zip_saying(method=9), "zip: 1 member, compressed with deflate64, not checked"),
+        (zip_overlapping(), "zip: 40 members, unpacks to far more than its size, not checked"),
+    ],
+    ids=["encrypted", "deflate64", "bomb"],
+)
+def test_what_cannot_be_checked_is_named_and_kept(door: Door, acme: Customer, content: bytes, words: str) -> None:
+    with door.talk(acme) as talk:
+        told = talk.put("odd", content)
+        assert told.splitlines()[-1].startswith("226 ")
+        until(lambda: f"Inside: {words}" in talk.command("SITE RECEIPT odd"), "the receipt says what is inside")
+        assert "intact" not in told
+        talk.talk("C: NOOP\nS: 200 *")
+    (version,) = door.versions(acme)
+    assert (version.state, door.content(version)) == (VersionState.COMPLETE, content)
 
 
 def test_no_receipt_without_a_complete_file(door: Door, acme: Customer) -> None:

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from OpenSSL import SSL
 
 from gateway import selfsigned
 from gateway.ftps.tls import BadCertificate, Identity
@@ -129,6 +130,31 @@ def test_suites_without_forward_secrecy_are_refused(door: Door) -> None:
     for suite in ("AES256-GCM-SHA384", "AES128-SHA", "ECDHE-ECDSA-AES128-SHA"):
         with pytest.raises((ssl.SSLError, OSError)):
             shown(door, f"{suite}:@SECLEVEL=0")
+
+
+def test_renegotiation_is_refused_and_harms_nobody_else(door: Door, acme: Customer) -> None:
+    """A client of TLS 1.2 asks for it on its control connection while others transfer."""
+    with door.talk(acme) as other, door.talk() as asking:
+        data = other.begin("STOR logs.bin")
+        data.sendall(b"x" * 100_000)
+        asking.talk("S: 220 *\nC: AUTH TLS\nS: 234 *")
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_max_proto_version(SSL.TLS1_2_VERSION)
+        asking.socket.settimeout(None)
+        client = SSL.Connection(context, asking.socket)
+        client.set_connect_state()
+        client.do_handshake()
+        client.send(b"NOOP\r\n")
+        assert client.recv(100).startswith(b"200 ")
+        assert client.renegotiate()
+        with pytest.raises(SSL.Error, match="no renegotiation"):
+            client.do_handshake()
+        other.talk("C: NOOP\nS: 200 *")
+        data.sendall(b"x" * 100_000)
+        data.unwrap().close()
+        assert other.reply()[-1].startswith("226 ")
+    with door.talk(acme, tls="1.2") as next_one:
+        next_one.talk("C: NOOP\nS: 200 *")
 
 
 def test_no_renegotiation_and_no_client_certificate(door: Door, acme: Customer) -> None:

@@ -2,7 +2,9 @@
 
 Rules: the whole file is read and compared first; a mistake anywhere changes nothing. What is as it should be is left
 alone, so doing it twice changes nothing twice. The CRM is right about statuses: they need not follow the table of
-moves. Nothing is ever removed. New accounts get a password that nobody knows: it is given by ``account reset``.
+moves. What the file lacks stays, unless it is said to be *complete*: then its absence disables an account, takes a
+grant, lets a contact leave; and where more than a share of them would go, nothing is done. New accounts get a password
+that nobody knows: it is given by ``account reset``.
 Up to ``SLICE`` changes are put in place all at once. More would hold the doors up for too long: they come in slices, a
 contact together with their grants, after all of them were staged (docs/decisions/0013).
 
@@ -12,8 +14,9 @@ A crash leaves whole slices in place, and the same import again does the rest.
 import hashlib
 import re
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +26,7 @@ from gateway.admin import accounts as account_verbs
 from gateway.admin import contacts as contact_verbs
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused
+from gateway.admin.difference import Difference, Part
 from gateway.admin.sheet import Mistakes, Row, Sheet
 from gateway.domain import names
 from gateway.domain.ids import new_id
@@ -31,61 +35,21 @@ from gateway.domain.status import NEW, Status, UnknownStatus
 from gateway.rotation import Plan
 from gateway.store import Transaction, accounts, audit, contacts, files, imports, one_by_one, requests
 from gateway.store.accounts import Taken
+from gateway.store.imports import Step
 
 BATCH: Final = 500
 """Rows staged in one transaction: short enough for the doors to commit in between."""
 
-SLICE: Final = 10_000
-"""Changes put in place in one transaction: 100,000 accounts at once took 1.5 s, in which neither door could commit."""
-
 Progress = Callable[[int, int], None]
 
 
-@dataclass
-class Difference:
-    """What a file would change: rows by table, and the same in words."""
+async def import_accounts(
+    desk: Desk, path: Path, *, dry_run: bool, progress: Progress, complete: int | None = None
+) -> views.View:
+    """ST/EU accounts: columns sold_to, end_user, login, region, agreement_ends, state.
 
-    rows: dict[str, list[tuple[str, bool, dict[str, Any]]]] = field(default_factory=dict)
-    """What belongs together, by what it belongs to: (table, whether the row is a new one, row)."""
-    changes: list[views.View] = field(default_factory=list)
-    same: int = 0
-
-    def add(self, table: str, key: str, row: dict[str, Any], of: str | None = None) -> None:
-        self.rows.setdefault(of or key, []).append((table, True, row))
-        self.changes.append({"what": "add", "kind": table, "key": key, "fields": {}})
-
-    def change(
-        self, table: str, key: str, row: dict[str, Any], fields: Mapping[str, tuple[Any, Any]], of: str | None = None
-    ) -> None:
-        shown = {name: [_plain(before), _plain(after)] for name, (before, after) in fields.items()}
-        self.rows.setdefault(of or key, []).append((table, False, row))
-        self.changes.append({"what": "change", "kind": table, "key": key, "fields": shown})
-
-    def slices(self) -> Iterator[dict[tuple[str, bool], list[dict[str, Any]]]]:
-        """The rows by table and whether they are new, about ``SLICE`` at a time; what belongs together is together."""
-        part, size = dict[tuple[str, bool], list[dict[str, Any]]](), 0
-        for rows in self.rows.values():
-            if size and size + len(rows) > SLICE:
-                yield part
-                part, size = {}, 0
-            for table, fresh, row in rows:
-                part.setdefault((table, fresh), []).append(row)
-            size += len(rows)
-        if part:
-            yield part
-
-    def view(self) -> views.View:
-        count = sum(change["what"] == "add" for change in self.changes)
-        return {
-            "added": count,
-            "changed": len(self.changes) - count,
-            "unchanged": self.same,
-            "changes": self.changes,
-        }
-
-
-async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
-    """ST/EU accounts: columns sold_to, end_user, login, region, agreement_ends, state."""
+    *complete*: an account that the file lacks is disabled, up to this percentage of all active ones.
+    """
     sheet = _sheet(path, ("sold_to", "end_user"), ("login", "region", "agreement_ends", "state"))
     async with desk.reading() as connection:
         known = await accounts.everything(connection)
@@ -94,7 +58,7 @@ async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
     plan, now = Plan.of(desk.config), desk.clock.now()
     placeholder = await Hashing(threads=1).hash(secrets.token_hex(32))
     difference, seen, logins = Difference(), dict[Any, int](), dict[Any, int]()
-    ids = _ids(sheet, now)
+    ids, listed = _ids(sheet, now), set[str]()
     for row in sheet.rows:
         values = _account_values(desk, sheet, row)
         pair = (values.get("sold_to"), values.get("end_user"))
@@ -106,23 +70,15 @@ async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
         if holder is not None and found is not holder:
             sheet.wrong(row, "login", f"the combination has the login {holder.login} already")
         elif found is not None:
+            listed.add(found.id)
             after = replace(found, **values)
             fields = _fields(found, after, values)
             if not fields:
                 difference.same += 1
                 continue
             ended = not after.current_on(now.date()) or after.state is AccountState.DISABLED
-            staged = {
-                "id": found.id,
-                "sold_to": after.sold_to,
-                "end_user": after.end_user,
-                "region": after.region,
-                "agreement_ends": after.agreement_ends,
-                "state": after.state.value,
-                "next_reset": plan.next_reset(after, now) if "region" in fields else None,
-                "session_epoch": int(ended),
-            }
-            difference.change("accounts", found.login, staged, fields)
+            next_reset = plan.next_reset(after, now) if "region" in fields else None
+            difference.change("accounts", found.login, _changed_account(after, next_reset, ended=ended), fields)
         else:
             login = login or _new_login(pair, by_login, logins)
             logins.setdefault(login, row.line)
@@ -136,11 +92,38 @@ async def import_accounts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
                 created_at=now,
             )
             difference.add("accounts", login, _row(account))
-    return await _finish(desk, "account import", sheet, difference, dry_run, progress)
+    if complete is not None:
+        active = [each for each in known if each.state is AccountState.ACTIVE]
+        missing = [each for each in active if each.id not in listed]
+        for each in missing:
+            closed = replace(each, state=AccountState.DISABLED)
+            row_of_it = _changed_account(closed, None, ended=True)
+            difference.change("accounts", each.login, row_of_it, {"state": (each.state, closed.state)})
+        difference.gone["active accounts"] = len(missing), len(active)
+    return await _finish(desk, "account import", sheet, difference, dry_run, progress, complete)
 
 
-async def import_contacts(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
-    """Contacts and their grants, a line a grant: columns email, name, account, access, employer, approved_by."""
+def _changed_account(after: Account, next_reset: datetime | None, *, ended: bool) -> dict[str, Any]:
+    return {
+        "id": after.id,
+        "sold_to": after.sold_to,
+        "end_user": after.end_user,
+        "region": after.region,
+        "agreement_ends": after.agreement_ends,
+        "state": after.state.value,
+        "next_reset": next_reset,
+        "session_epoch": int(ended),
+    }
+
+
+async def import_contacts(
+    desk: Desk, path: Path, *, dry_run: bool, progress: Progress, complete: int | None = None
+) -> views.View:
+    """Contacts and their grants, a line a grant: columns email, name, account, access, employer, approved_by.
+
+    *complete*: a grant that the file lacks is taken, and a contact whom it lacks leaves, up to this percentage of all.
+    ``reset`` names the accounts whose passwords those knew who lose their access.
+    """
     sheet = _sheet(path, ("email",), ("name", "account", "access", "employer", "approved_by"))
     now, difference, seen = desk.clock.now(), Difference(), dict[Any, int]()
     async with desk.reading() as connection:
@@ -171,7 +154,40 @@ async def import_contacts(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
             _grant(
                 row, Grant(contact.id, logins[login], Access(access), None, None, now), email, login, before, difference
             )
-    return await _finish(desk, "contact import", sheet, difference, dry_run, progress)
+    known = (
+        _take_from_the_missing(difference, people, logins, granted, handled, seen, now) if complete is not None else []
+    )
+    view = await _finish(desk, "contact import", sheet, difference, dry_run, progress, complete)
+    return {**view, "reset": known}
+
+
+def _take_from_the_missing(
+    difference: Difference,
+    people: Mapping[str, Contact],
+    logins: Mapping[str, str],
+    granted: Mapping[tuple[str, str], Grant],
+    handled: Mapping[str, Contact],
+    seen: Mapping[Any, int],
+    now: datetime,
+) -> list[str]:
+    """Take every grant that a complete file lacks, and let those leave whom it lacks; the logins that they knew."""
+    here = {each.id: each for each in people.values() if each.removed_at is None}
+    login_of, known, taken, left = {account: login for login, account in logins.items()}, set[str](), 0, 0
+    by_name = {(here[contact].email, login_of[account]): grant for (contact, account), grant in granted.items()}
+    for (email, login), grant in sorted(by_name.items(), key=lambda each: each[0]):
+        if (email, login) not in seen:
+            row = {**_row(grant), "access": grant.access.value}
+            difference.remove("grants", f"{email} {login}", row, of=email)
+            taken += 1
+            if grant.access is Access.READ_WRITE:
+                known.add(login)
+    for contact in here.values():
+        if contact.email not in handled:
+            row = _row(replace(contact, removed_at=now))
+            difference.change("contacts", contact.email, row, {"removed_at": (None, now)}, of=contact.email)
+            left += 1
+    difference.gone |= {"grants": (taken, len(granted)), "contacts": (left, len(here))}
+    return sorted(known)
 
 
 async def import_requests(desk: Desk, path: Path, *, dry_run: bool, progress: Progress) -> views.View:
@@ -219,7 +235,13 @@ _NEW_REQUEST: Final = {"customer_responded_at": None, "follow_up_off_until": Non
 
 
 async def _finish(
-    desk: Desk, action: str, sheet: Sheet, difference: Difference, dry_run: bool, progress: Progress
+    desk: Desk,
+    action: str,
+    sheet: Sheet,
+    difference: Difference,
+    dry_run: bool,
+    progress: Progress,
+    complete: int | None = None,
 ) -> views.View:
     """Say every mistake; else stage the difference batch by batch and put it in place slice by slice."""
     try:
@@ -228,6 +250,11 @@ async def _finish(
         raise Refused(f"{error}\nnothing was changed") from None
     if dry_run or not difference.changes:
         return difference.view()
+    if complete is not None and (beyond := difference.too_much(complete)):
+        raise Refused(
+            f"{beyond} are not in {sheet.path} and would go, more than the {complete} % that may; nothing was changed. "
+            "See --dry-run; if it is right, say so with --most-gone"
+        )
     await _forget_abandoned(desk)
     parts = [(new_id(desk.clock.now().timestamp()), part) for part in difference.slices()]
     done, total = 0, len(difference.changes)
@@ -237,14 +264,17 @@ async def _finish(
         for import_id, part in parts:
             staged = await _stage(desk, import_id, part, lambda count: progress(count, total), staged)
         for number, (import_id, part) in enumerate(parts, start=1):
-            new = sum(len(rows) for (_, fresh), rows in part.items() if fresh)
-            count = sum(map(len, part.values()))
-            facts = {**detail, "added": new, "changed": count - new}
+            counts = Counter[Step]()
+            for (_, step), rows in part.items():
+                counts[step] += len(rows)
+            facts = {**detail, "added": counts[Step.ADD], "changed": counts[Step.CHANGE]}
+            if complete is not None:
+                facts |= {"complete": True, "removed": counts[Step.REMOVE]}
             if len(parts) > 1:
                 facts["part"] = f"{number} of {len(parts)}"
             entry = audit.Entry(desk.clock.now(), desk.actor, action, sheet.path.name, facts, desk.origin)
             await desk.store.write(_PUT_IN_PLACE, (import_id, entry))
-            done += count
+            done += counts.total()
     except Taken as error:
         so_far = f"{done} of {total} changes are in place" if done else "nothing was changed"
         raise Refused(f"{error}; {so_far}, import again") from None
@@ -257,15 +287,15 @@ async def _finish(
 async def _stage(
     desk: Desk,
     import_id: str,
-    part: Mapping[tuple[str, bool], list[dict[str, Any]]],
+    part: Part,
     progress: Callable[[int], None],
     staged: int,
 ) -> int:
     """Stage one slice, of which *staged* changes went before; how many there are then."""
     position = 0
-    for (table, fresh), rows in part.items():
+    for (table, step), rows in part.items():
         for start in range(0, len(rows), BATCH):
-            batch = imports.Batch(import_id, table, position, fresh, rows[start : start + BATCH])
+            batch = imports.Batch(import_id, table, position, step, rows[start : start + BATCH])
             await desk.store.write(_STAGE, batch)
             position += len(batch.rows)
             progress(staged + position)
@@ -422,7 +452,3 @@ def _fields(before: Any, after: Any, names: Any) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1] and not name.endswith("_at")} or {
         name: pair for name, pair in pairs.items() if pair[0] != pair[1]
     }
-
-
-def _plain(value: Any) -> Any:
-    return value if value is None or isinstance(value, bool | int) else str(value)

@@ -219,12 +219,19 @@ def _new_password(view: show.View, json: bool) -> None:
 
 @app.command("import")
 def bring_in(
-    context: typer.Context, file: importing.File, dry_run: importing.DryRun = False, json: frame.Json = False
+    context: typer.Context,
+    file: importing.File,
+    dry_run: importing.DryRun = False,
+    complete: importing.Complete = False,
+    most_gone: importing.MostGone = 10,
+    json: frame.Json = False,
 ) -> None:
     """Bring accounts in from the CRM: columns sold_to, end_user, login, region, agreement_ends, state.
 
     All of the file or nothing. New accounts have no password until `gateway account reset LOGIN` gives them one.
+    Accounts that the file lacks stay as they are; with --complete they are disabled. None is ever deleted.
     """
     from gateway.admin import imports
 
-    importing.bring_in(context, file, imports.import_accounts, dry_run, json)
+    asked = most_gone if complete else None
+    importing.bring_in(context, file, imports.import_accounts, dry_run, json, complete=asked)

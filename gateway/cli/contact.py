@@ -114,12 +114,19 @@ def show_one(context: typer.Context, email: Email, json: frame.Json = False) -> 
 
 @app.command("import")
 def bring_in(
-    context: typer.Context, file: importing.File, dry_run: importing.DryRun = False, json: frame.Json = False
+    context: typer.Context,
+    file: importing.File,
+    dry_run: importing.DryRun = False,
+    complete: importing.Complete = False,
+    most_gone: importing.MostGone = 10,
+    json: frame.Json = False,
 ) -> None:
     """Bring contacts and grants in from the CRM: columns email, name, account, access, employer, approved_by.
 
-    A line a grant; all of the file or nothing. Nothing is revoked.
+    A line a grant; all of the file or nothing. What the file lacks stays; with --complete such grants are revoked, and
+    contacts who are not in it at all leave.
     """
     from gateway.admin import imports
 
-    importing.bring_in(context, file, imports.import_contacts, dry_run, json)
+    asked = most_gone if complete else None
+    importing.bring_in(context, file, imports.import_contacts, dry_run, json, complete=asked)

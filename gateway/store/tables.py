@@ -430,7 +430,7 @@ def _staged(table: Table) -> Table:
         metadata,
         Column("import_id", _id, primary_key=True),
         Column("position", Integer, primary_key=True),
-        Column("fresh", Integer, nullable=False),  # 1: add the row; 0: change the one with its key
+        Column("step", Integer, nullable=False),  # what happens to the row (imports.Step)
         *columns,
     )
 

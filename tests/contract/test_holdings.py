@@ -55,11 +55,13 @@ async def test_what_is_staged_is_seen_all_at_once(store: Store) -> None:
         "state": "disabled", "next_reset": None, "session_epoch": 1,
     }  # fmt: skip
     for batch in (
-        imports.Batch("i1", "accounts", 0, True, [row(new)]),
-        imports.Batch("i1", "accounts", 1, False, [change]),
-        imports.Batch("i1", "contacts", 2, True, [row(person)]),
-        imports.Batch("i1", "requests", 3, True, [row(request) | number]),
-        imports.Batch("i1", "grants", 4, True, [row(Grant(person.id, new.id, Access.READ_WRITE, None, "Joe", NOON))]),
+        imports.Batch("i1", "accounts", 0, imports.Step.ADD, [row(new)]),
+        imports.Batch("i1", "accounts", 1, imports.Step.CHANGE, [change]),
+        imports.Batch("i1", "contacts", 2, imports.Step.ADD, [row(person)]),
+        imports.Batch("i1", "requests", 3, imports.Step.ADD, [row(request) | number]),
+        imports.Batch(
+            "i1", "grants", 4, imports.Step.ADD, [row(Grant(person.id, new.id, Access.READ_WRITE, None, "Joe", NOON))]
+        ),
     ):
         await store.write(stage, batch)
     async with store.reading() as connection:
@@ -78,9 +80,29 @@ async def test_what_is_staged_is_seen_all_at_once(store: Store) -> None:
         assert await imports.left_over(connection) == []
 
 
+async def test_a_grant_is_removed_and_its_neighbours_stay(store: Store) -> None:
+    known, people = [account("one"), account("two")], [Contact(new_id(), f"{n}@example.com", n, NOON) for n in "ab"]
+
+    async def prepare(tx: Transaction, item: None) -> None:
+        for each in known:
+            await accounts.add(tx, each)
+        for person in people:
+            await contacts.add(tx, person)
+            for each in known:
+                await contacts.grant(tx, Grant(person.id, each.id, Access.READ_ONLY, None, None, NOON))
+
+    await store.write(one_by_one(prepare), None)
+    gone = row(Grant(people[0].id, known[1].id, Access.READ_ONLY, None, None, NOON))
+    await store.write(stage, imports.Batch("i1", "grants", 0, imports.Step.REMOVE, [gone]))
+    await store.write(put_in_place, ("i1", ENTRY))
+    async with store.reading() as connection:
+        left = {(each.contact_id, each.account_id) for each in await contacts.all_grants(connection)}
+    assert left == {(person.id, each.id) for person in people for each in known} - {(people[0].id, known[1].id)}
+
+
 async def test_what_another_hand_added_meanwhile_stops_all_of_it(store: Store) -> None:
     first, second = account("acme"), account("acme")
-    await store.write(stage, imports.Batch("i1", "accounts", 0, True, [row(account("beta")), row(second)]))
+    await store.write(stage, imports.Batch("i1", "accounts", 0, imports.Step.ADD, [row(account("beta")), row(second)]))
 
     async def prepare(tx: Transaction, item: None) -> None:
         await accounts.add(tx, first)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admin import Desk, Refused, imports
+from gateway.admin import Desk, Refused, difference, imports
 from gateway.config import load
 from gateway.domain.ids import new_id
 from gateway.store import Store, accounts, one_by_one
@@ -225,27 +225,27 @@ def test_the_doors_go_on_committing_while_many_rows_come_in(acme: Shell) -> None
     assert max(commits) < LONGEST, max(commits)
     assert len(commits) > ROWS // imports.BATCH, "commits came in between the batches"
     parts = [entry.detail["part"] for entry in trail(acme) if entry.action == "contact import"]
-    assert len(parts) >= (ROWS + ROWS // 2) / imports.SLICE
+    assert len(parts) >= (ROWS + ROWS // 2) / difference.SLICE
 
 
 def test_what_belongs_together_comes_in_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "SLICE", 4)
-    difference = imports.Difference()
+    monkeypatch.setattr(difference, "SLICE", 4)
+    wanted = difference.Difference()
     for grant in range(3):
         for person in ("ann", "bob", "cid"):
             if grant == 0:
-                difference.add("contacts", person, {"id": person})
-            difference.add("grants", f"{person} {grant}", {"contact_id": person}, of=person)
+                wanted.add("contacts", person, {"id": person})
+            wanted.add("grants", f"{person} {grant}", {"contact_id": person}, of=person)
     assert [
-        (len(part["contacts", True]), {row["contact_id"] for row in part["grants", True]})
-        for part in difference.slices()
+        (len(part["contacts", staged.Step.ADD]), {row["contact_id"] for row in part["grants", staged.Step.ADD]})
+        for part in wanted.slices()
     ] == [(1, {"ann"}), (1, {"bob"}), (1, {"cid"})]
 
 
 def test_slices_are_audited_and_somebody_elses_change_stops_only_what_is_left(
     acme: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "SLICE", 10)
+    monkeypatch.setattr(difference, "SLICE", 10)
     file = write(acme, "number,account\n" + "".join(f"{number},acme\n" for number in range(100, 135)))
     honest = imports.requests.everything
     other: list[str] = []
@@ -266,11 +266,61 @@ def test_slices_are_audited_and_somebody_elses_change_stops_only_what_is_left(
     assert acme.json("doctor")["ok"]
 
 
+def test_a_complete_file_of_accounts_disables_those_that_it_lacks(acme: Shell) -> None:
+    for name in ("Beta", "Gamma"):
+        acme("account", "add", "--sold-to", name, "--end-user", name)
+    acme("account", "disable", "gamma")
+    before = stored(acme, "acme").session_epoch
+    file = write(acme, "sold_to,end_user\nBeta,Beta\n")
+    assert counts(acme.json("account", "import", file)) == (0, 0, 1), "what a file lacks stays"
+    dry = acme.json("account", "import", file, "--complete", "--dry-run")
+    assert [(each["key"], each["fields"]) for each in dry["changes"]] == [("acme", {"state": ["active", "disabled"]})]
+    refused = acme("account", "import", file, "--complete", code=1).err
+    assert "1 of 2 active accounts (50 %) are not in" in refused
+    assert "more than the 10 % that may; nothing was changed" in refused
+    assert {each["login"]: each["state"] for each in acme.json("account", "list")}["acme"] == "active"
+    assert counts(acme.json("account", "import", file, "--complete", "--most-gone", "50")) == (0, 1, 1)
+    states = {each["login"]: each["state"] for each in acme.json("account", "list")}
+    assert states == {"acme": "disabled", "beta": "active", "gamma": "disabled"}
+    assert stored(acme, "acme").session_epoch == before + 1, "whoever is logged in is put out"
+    assert counts(acme.json("account", "import", file, "--complete")) == (0, 0, 1)
+
+
+def test_a_complete_file_of_contacts_takes_what_it_lacks(acme: Shell) -> None:
+    for name in ("Beta", "Gamma"):
+        acme("account", "add", "--sold-to", name, "--end-user", name)
+    for email, login, access in (
+        ("ann@example.com", "beta", "read-write"), ("bob@example.com", "gamma", "read-only"),
+        ("bob@example.com", "acme", "read-write"), ("cid@example.com", "gamma", "read-write"),
+    ):  # fmt: skip
+        if email not in {each["email"] for each in acme.json("contact", "list")}:
+            acme("contact", "add", email, "--name", "X")
+        acme("contact", "grant", email, login, "--access", access)
+    file = write(acme, "email,account,access\nann@example.com,acme,read-write\ncid@example.com,gamma,read-write\n")
+    assert "3 of 5 grants (60 %), 1 of 3 contacts (33 %)" in acme("contact", "import", file, "--complete", code=1).err
+    said = acme("contact", "import", file, "--complete", "--most-gone", "60", "--dry-run")
+    assert said.out.splitlines() == [
+        "- grants ann@example.com beta", "- grants bob@example.com acme", "- grants bob@example.com gamma",
+        said.out.splitlines()[-1],
+    ]  # fmt: skip
+    assert said.out.splitlines()[-1].startswith("~ contacts bob@example.com removed_at: None -> ")
+    assert "0 would be added, 1 would be changed, 3 would be removed" in said.err
+    done = acme.json("contact", "import", file, "--complete", "--most-gone", "60")
+    assert (counts(done), done["removed"], done["reset"]) == ((0, 1, 4), 3, ["acme", "beta"])
+    left = {each["email"]: [grant["account"] for grant in each["grants"]] for each in acme.json("contact", "list")}
+    assert left == {"ann@example.com": ["acme"], "cid@example.com": ["gamma"]}
+    entry = [entry for entry in trail(acme) if entry.action == "contact import"][-1]
+    assert (entry.detail["complete"], entry.detail["removed"]) == (True, 3)
+    again = acme.json("contact", "import", file, "--complete")
+    assert (counts(again), again["removed"]) == ((0, 0, 4), 0)
+    assert acme.json("doctor")["ok"]
+
+
 def test_what_a_crashed_import_left_is_removed_by_a_later_one(acme: Shell) -> None:
     async def crash(store: Store) -> None:
         for import_id in (new_id(time.time() - 2 * 86400), new_id()):
             rows = [{"number": str(number), "account_id": "x"} for number in range(3)]
-            await store.write(one_by_one(staged.stage), staged.Batch(import_id, "requests", 0, True, rows))
+            await store.write(one_by_one(staged.stage), staged.Batch(import_id, "requests", 0, staged.Step.ADD, rows))
 
     async def left(store: Store) -> int:
         async with store.reading() as connection:

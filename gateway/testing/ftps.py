@@ -248,9 +248,13 @@ class Talk(Wire):
     def begin(self, command: str, *, resume: bool = True) -> ssl.SSLSocket:
         """A transfer up to the point where its bytes go over the data connection returned."""
         sock = self.connect_data()
-        told = self.command(command)
-        assert told.startswith("150"), told
-        return self.secure_data(sock, resume=resume)
+        try:
+            told = self.command(command)
+            assert told.startswith("150"), told
+            return self.secure_data(sock, resume=resume)
+        except BaseException:  # refused: nothing is left open for the garbage collector to complain about
+            sock.close()
+            raise
 
     def put(self, path: str, content: bytes, *, verb: str = "STOR") -> str:
         """A well-behaved upload; the last reply."""

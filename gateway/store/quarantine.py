@@ -24,6 +24,9 @@ class Held:
     decided_by: str | None
     received_at: datetime
     sender: str | None
+    """Who wrote it, as its From says; None where that is not one mailbox."""
+    envelope_from: str
+    """Where a bounce would go; empty for a bounce."""
     subject: str | None
     sr: str | None
     reason: str | None
@@ -40,6 +43,7 @@ _COLUMNS: tuple[Any, ...] = (
     quarantine.c.decided_by,
     mails.c.received_at,
     mails.c.sender,
+    mails.c.envelope_from,
     mails.c.subject,
     mails.c.sr,
     mails.c.reason,

@@ -185,6 +185,9 @@ def test_a_held_mail_is_listed_and_released_as_a_private_update(acme: Shell) -> 
     mail = receive(acme, "quarantined")
     [held] = acme.json("quarantine", "list")
     assert (held["id"], held["state"], held["reason"]) == (mail, "held", "suspect")
+    assert held["envelope_from"] == "ann@example.com"
+    shown = acme("quarantine", "list").out
+    assert all(word in shown for word in (mail, "ann@example.com", "SR# 12345 it", "suspect"))
     assert acme.json("update", "list", "--sr", "12345") == []
     assert acme.json("quarantine", "release", mail)["state"] == "released"
     [update] = acme.json("update", "list", "--sr", "12345")

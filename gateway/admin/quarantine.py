@@ -6,11 +6,14 @@ A crash between a discard's commit and the removal of a large mail's file leaves
 """
 
 import asyncio
+import os
+import shutil
+from pathlib import Path
 
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of_id, request_of
 from gateway.domain.policy import Mark
-from gateway.store import Transaction, quarantine, updates
+from gateway.store import Transaction, mails, quarantine, updates
 from gateway.store.quarantine import Held
 
 
@@ -70,10 +73,49 @@ async def discard(desk: Desk, mail_id: str) -> views.View:
     return await _show(desk, mail_id)
 
 
+async def export(desk: Desk, mail_id: str, target: Path) -> views.View:
+    """Write a mail as it came to *target*, a folder or a new file's path, to be read before it is decided about.
+
+    Raises Refused.
+    """
+    async with desk.reading() as connection:
+        found = await quarantine.by_id(connection, mail_id)
+        if found is None:
+            raise _unknown(mail_id)
+        raw = await mails.raw(connection, mail_id) if found.kept == mails.KEPT_IN_ROW else None
+    if found.kept == mails.KEPT_NOWHERE:
+        raise Refused(f"the bytes of mail {mail_id} are not kept any more")
+    if target.is_dir():
+        target = target / f"{mail_id}.eml"
+    try:
+        await asyncio.to_thread(
+            _write, raw if raw is not None else desk.spool.path(found.sha256 or "", mail_id), target
+        )
+    except FileExistsError:
+        raise Refused(f"{target} is there already; nothing was written") from None
+    except OSError as error:
+        raise Refused(f"{error.filename or target}: {error.strerror}; nothing was written") from None
+    return {"id": mail_id, "path": str(target), "size": found.size, "sha256": found.sha256}
+
+
+def _write(source: bytes | Path, target: Path) -> None:
+    """Write a customer's mail where only this user reads it. Raises OSError."""
+    with open(target, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        if isinstance(source, bytes):
+            file.write(source)
+        else:
+            with open(source, "rb") as bytes_:
+                shutil.copyfileobj(bytes_, file)
+
+
+def _unknown(mail_id: str) -> Refused:
+    return Refused(f"there is no mail {mail_id} in quarantine; `gateway quarantine list` shows all")
+
+
 async def _held(tx: Transaction, mail_id: str) -> Held:
     found = await quarantine.by_id(tx, mail_id)
     if found is None:
-        raise Refused(f"there is no mail {mail_id} in quarantine; `gateway quarantine list` shows all")
+        raise _unknown(mail_id)
     if found.state != quarantine.HELD:
         raise Refused(f"mail {mail_id} was {found.state} already; nothing was changed")
     return found

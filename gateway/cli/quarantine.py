@@ -1,5 +1,6 @@
 """``gateway quarantine``: mails that wait for a person's decision."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,6 +36,19 @@ def listing(
         json,
         "the quarantine is empty",
     )
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    mail: Id,
+    to: Annotated[Path, typer.Option(metavar="PATH", help="A folder, or the path of a file that is not there yet.")],
+    json: frame.Json = False,
+) -> None:
+    """Write a mail as it came, to be read before it is released or discarded."""
+    from gateway.admin import quarantine
+
+    show.details(frame.run(context, lambda desk: quarantine.export(desk, mail, to)), json)
 
 
 @app.command()

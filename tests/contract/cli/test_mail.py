@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +205,21 @@ def test_a_held_mail_may_be_released_into_another_sr(acme: Shell) -> None:
     acme("quarantine", "release", mail, "--sr", "777")
     [update] = acme.json("update", "list", "--sr", "777")
     assert update["marks"] == ["unverified", "released", "closed"]
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_held_mail_is_read_before_it_is_decided_about(acme: Shell, tmp_path: Path, large: bool) -> None:
+    mail = receive(acme, "quarantined", large=large)
+    said = acme.json("quarantine", "export", mail, "--to", str(tmp_path))
+    written = Path(said["path"])
+    assert written == tmp_path / f"{mail}.eml"
+    assert written.read_bytes() == b"raw"
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert "is there already" in acme("quarantine", "export", mail, "--to", str(written), code=1).err
+    assert "No such file" in acme("quarantine", "export", mail, "--to", str(tmp_path / "no/x"), code=1).err
+    assert "there is no mail" in acme("quarantine", "export", "x", "--to", str(tmp_path), code=1).err
+    acme("quarantine", "discard", mail)
+    assert "not kept any more" in acme("quarantine", "export", mail, "--to", str(tmp_path / "y"), code=1).err
 
 
 @pytest.mark.parametrize("large", [False, True])

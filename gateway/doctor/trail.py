@@ -6,10 +6,13 @@ from typing import Final
 
 from gateway.config import Config
 from gateway.doctor.finding import Finding, error, info, warning
-from gateway.store import Store, accounts, audit, holdings
+from gateway.store import Store, accounts, audit, contacts, holdings
 
 OVERDUE: Final = timedelta(hours=6)
 """How late a password reset may be before somebody should look why."""
+
+LATE: Final = timedelta(hours=1)
+"""How long a mail or an event may wait for its receiver before somebody should look why."""
 
 
 async def findings(store: Store, config: Config, now: datetime, serving: bool) -> AsyncIterator[Finding]:
@@ -19,7 +22,8 @@ async def findings(store: Store, config: Config, now: datetime, serving: bool) -
         ledger = await holdings.ledger(connection)
         broken = await audit.verify(connection)
         overdue = await accounts.due(connection, now - OVERDUE)
-        waiting = await holdings.waiting(connection)
+        waiting = await holdings.waiting(connection, now - LATE)
+        unattended = await contacts.without_designated(connection, now.date())
     if damage:
         yield error(f"the database is damaged: {damage}", "stop the gateway and restore the database from a backup")
     for count, what in (
@@ -50,6 +54,18 @@ async def findings(store: Store, config: Config, now: datetime, serving: bool) -
         yield warning(
             f"{waiting.parked} deliveries are parked after too many failures",
             "gateway outbox list says why; gateway outbox retry ID tries again",
+        )
+    if waiting.late:
+        yield warning(
+            f"{waiting.late} mails and events wait since more than an hour ago for a receiver that does not take them",
+            "gateway outbox list says why"
+            + ("" if config.outbox.relay else "; mail goes nowhere before [outbox] relay is set"),
+        )
+    if unattended and config.rotation.enabled:
+        logins = ", ".join(unattended[:5]) + (" …" if len(unattended) > 5 else "")
+        yield info(
+            f"{len(unattended)} accounts have no Designated Contact, whom a reset would be announced to: {logins}",
+            "gateway contact grant EMAIL LOGIN --access read-write, or gateway account disable LOGIN",
         )
     if waiting.quarantined:
         yield info(f"{waiting.quarantined} mails wait in the quarantine", "gateway quarantine list")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import date, datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.domain.records import Access, Account, Contact, Grant
+from gateway.domain.records import Access, Account, AccountState, Contact, Grant
 from gateway.store import rows
 from gateway.store.accounts import Taken
 from gateway.store.tables import accounts, contacts, grants
@@ -169,6 +169,20 @@ async def designated_for(connection: AsyncConnection, contact_ids: Collection[st
         for contact_id, account_id in some:
             found[contact_id].append(account_id)
     return found
+
+
+async def without_designated(connection: AsyncConnection, today: date) -> list[str]:
+    """The logins of accounts with a current agreement that no Designated Contact is there for."""
+    someone = (
+        exists()
+        .where(grants.c.account_id == accounts.c.id, grants.c.access == Access.READ_WRITE.value)
+        .where(contacts.c.id == grants.c.contact_id, contacts.c.removed_at.is_(None))
+    )
+    current = (accounts.c.state == AccountState.ACTIVE.value) & (
+        accounts.c.agreement_ends.is_(None) | (accounts.c.agreement_ends >= today)
+    )
+    found = await connection.execute(select(accounts.c.login).where(current, ~someone).order_by(accounts.c.login))
+    return list(found.scalars())
 
 
 async def with_those_who_left(connection: AsyncConnection) -> list[Contact]:

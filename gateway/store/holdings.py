@@ -7,6 +7,7 @@ share one store: what is asked for is always what one spool must hold, and what 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Select, exists, func, literal, select, text
@@ -134,16 +135,21 @@ class Waiting:
     """What waits for a person."""
 
     parked: int
+    late: int
+    """Deliveries that have been tried, or have waited to be, since before the moment asked for."""
     quarantined: int
     unfiled: int
 
 
-async def waiting(connection: AsyncConnection) -> Waiting:
-    """Count what waits for a person: parked deliveries, quarantined mails, files of no SR."""
+async def waiting(connection: AsyncConnection, late: datetime) -> Waiting:
+    """Count what waits for a person: deliveries that are parked or wait since before *late*, mails, files of no SR."""
     unfiled = names.c.sr.is_(None) & names.c.removed_at.is_(None)
     unfiled &= exists().where(versions.c.name_id == names.c.id, versions.c.state.in_(["complete", "damaged"]))
     queries = (
         select(func.count()).select_from(deliveries).where(deliveries.c.state == "parked"),
+        select(func.count())
+        .select_from(deliveries)
+        .where(deliveries.c.state == "pending", deliveries.c.created_at < late),
         select(func.count()).select_from(quarantine).where(quarantine.c.state == "held"),
         select(func.count()).select_from(names).where(unfiled),
     )

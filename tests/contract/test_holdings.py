@@ -36,7 +36,7 @@ async def test_an_empty_store_holds_nothing_and_balances(store: Store) -> None:
         assert await holdings.partials(connection, None) == []
         assert await holdings.elsewhere(connection, new_id()) == 0
         assert await holdings.ledger(connection) == holdings.Ledger({}, 0, 0, 0, 0, 0)
-        assert await holdings.waiting(connection) == holdings.Waiting(0, 0, 0)
+        assert await holdings.waiting(connection, NOON) == holdings.Waiting(0, 0, 0, 0)
         assert await holdings.damage(connection) is None
 
 

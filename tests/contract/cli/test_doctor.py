@@ -18,6 +18,7 @@ import pytest
 from gateway import selfsigned
 from gateway.config import load
 from gateway.doctor import machine
+from gateway.domain.ids import new_id
 from gateway.spool import Spool
 
 from .conftest import Shell
@@ -195,6 +196,36 @@ def test_what_waits_for_a_person_is_said(whole: Shell) -> None:
         ("info", "4 mails were under w"),
         ("warning", "1 passwords should h"),
     }
+
+
+def test_accounts_that_nobody_would_be_reminded_of_are_named(whole: Shell) -> None:
+    whole("account", "add", "--sold-to", "Old", "--end-user", "Old", "--agreement-ends", "2099-01-01")
+    whole("contact", "grant", "ann@example.com", "old", "--access", "read-only")
+    whole("account", "add", "--sold-to", "Shut", "--end-user", "Shut")
+    whole("account", "disable", "shut")
+    said = "accounts have no Designated Contact, whom a reset would be announced to:"
+    assert found(whole) == [("info", f"1 {said} old")]
+    whole("contact", "remove", "ann@example.com")
+    assert found(whole) == [("info", f"2 {said} acme, old")]
+    whole("account", "change", "old", "--agreement-ends", "2020-01-01")
+    assert found(whole) == [("info", f"1 {said} acme")]
+
+
+def test_mail_that_nobody_takes_is_said_before_it_is_parked(whole: Shell) -> None:
+    def waiting(hours: float) -> str:
+        created = int((time.time() - hours * 3600) * 1_000_000)
+        return (
+            "INSERT INTO deliveries (id, kind, target, ordering, state, attempts, next_attempt_at, created_at) "
+            f"VALUES ('{new_id()}', 'mail', 'ann@example.com', 'x', 'pending', 3, {created}, {created})"
+        )
+
+    execute(whole, waiting(0.5))
+    assert found(whole) == []
+    execute(whole, waiting(2), waiting(3))
+    ((level, what),) = found(whole)
+    assert (level, what[:23]) == ("warning", "2 mails and events wait")
+    advice = [each["do"] for each in whole.json("doctor")["findings"] if each["what"] == what]
+    assert advice == ["gateway outbox list says why; mail goes nowhere before [outbox] relay is set"]
 
 
 def test_a_damaged_database_is_an_error(whole: Shell) -> None:

@@ -228,8 +228,9 @@ def bring_in(
 ) -> None:
     """Bring accounts in from the CRM: columns sold_to, end_user, login, region, agreement_ends, state.
 
-    All of the file or nothing. New accounts have no password until `gateway account reset LOGIN` gives them one.
-    Accounts that the file lacks stay as they are; with --complete they are disabled. None is ever deleted.
+    All of the file or nothing; more than 10,000 changes come in parts of so many.
+    New accounts have no password until `gateway account reset LOGIN` gives them one. Accounts that the file lacks stay
+    as they are; with --complete they are disabled. None is ever deleted.
     """
     from gateway.admin import imports
 

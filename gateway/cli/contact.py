@@ -123,8 +123,8 @@ def bring_in(
 ) -> None:
     """Bring contacts and grants in from the CRM: columns email, name, account, access, employer, approved_by.
 
-    A line a grant; all of the file or nothing. What the file lacks stays; with --complete such grants are revoked, and
-    contacts who are not in it at all leave.
+    A line a grant; all of the file or nothing; more than 10,000 changes come in parts.
+    What the file lacks stays; with --complete such grants are revoked, and contacts who are not in it at all leave.
     """
     from gateway.admin import imports
 

@@ -91,7 +91,8 @@ def bring_in(
 ) -> None:
     """Bring SRs in from the CRM: columns number, account, status, title, priority.
 
-    All of the file or nothing. Files that were sent for them before are filed.
+    All of the file or nothing; more than 10,000 changes come in parts of so many.
+    Files that were sent for them before are filed.
     """
     from gateway.admin import imports
 

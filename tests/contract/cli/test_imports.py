@@ -194,8 +194,8 @@ def test_two_who_add_the_same_meanwhile_get_all_or_nothing(acme: Shell, monkeypa
 ROWS = int(os.environ.get("GATEWAY_IMPORT_ROWS", "15000"))
 """Lines of the file; 100,000 take half a minute here."""
 
-LONGEST = 1.0
-"""Seconds that another writer waited at most: 0.1 to 0.2 on two cores; 100,000 lines in one slice took longer."""
+LONGEST = 3.0
+"""Seconds that another writer waited at most: 0.1 to 0.2 on two quiet cores. A removal that was quadratic took 150."""
 
 
 def test_the_doors_go_on_committing_while_many_rows_come_in(acme: Shell) -> None:

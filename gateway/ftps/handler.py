@@ -56,7 +56,9 @@ HASTY_FAREWELL = 1.0
 IMPATIENT = 0.2
 """Seconds between two looks whether the transfer that may still finish has to end after all."""
 QUEUE = 64
-"""Command lines that may wait behind a transfer."""
+"""Command lines that may wait behind a transfer, or until their client reads what it was told."""
+UNREAD = 64
+"""Replies that may wait for their client to read; until it does, nothing more is read from it or done."""
 MISTAKES = 10
 """Commands not understood before login, after which the session ends."""
 
@@ -122,6 +124,7 @@ class Session(Channel):
         self._commands: deque[bytes | None] = deque()
         self._outbox: deque[bytes] = deque()
         self._goodbye = False
+        self._held_back = False
         self._busy = False
         self._idle: Any = None
         self._logged_in_idle = False
@@ -323,13 +326,21 @@ class Session(Channel):
         except OSError:
             self.close()
             return
-        read = Watch.NOTHING if self._deaf else Watch.READ
+        read = Watch.NOTHING if self._deaf or self._clogged else Watch.READ
         if self._outbox or (self.stream is not None and self.stream.unsent):
             self.watch(read | Watch.WRITE)
         elif self._goodbye:
             self.close()
         else:
             self.watch(read)
+        if self._held_back and not self._clogged:
+            self._held_back = False
+            self.work()
+
+    @property
+    def _clogged(self) -> bool:
+        """Whether the client says more than it listens."""
+        return len(self._outbox) >= UNREAD
 
     def can_write(self) -> None:
         if self.stream is not None and not self.stream.established:
@@ -439,6 +450,9 @@ class Session(Channel):
         try:
             waiting: deque[bytes | None] = deque()
             while self._commands and not self.closed and not self._goodbye:
+                if self._clogged:
+                    self._held_back = True
+                    break
                 line = self._commands.popleft()
                 if self.transferring and (waiting or not commands.at_once(line)) and not commands.is_abort(line):
                     waiting.append(line)
@@ -451,7 +465,8 @@ class Session(Channel):
                     self._commands.extendleft(reversed(waiting))
                     waiting.clear()
             self._commands.extendleft(reversed(waiting))
-            if len(self._commands) > QUEUE:
+            if len(self._commands) > QUEUE and not self.closed:
+                log.info("too many commands at once", address=self.address)
                 self.finish(ftp.TOO_MANY_QUEUED)
         finally:
             self._busy = False

@@ -184,6 +184,9 @@ class Passive(Channel):
             self._fail(*self._trouble)
         elif self._expected is None:
             self._fail(ftp.PASSIVE_FIRST, "a data port was asked for and not used")
+        elif self.candidates:  # no firewall's doing
+            why = "its TLS handshake was not finished"
+            self._fail(ftp.data_connection_failed(why), f"data connection from {self.candidates[0].address}: {why}")
         else:
             first, last = self.ports.ports[0], self.ports.ports[-1]
             self._fail(

@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
 from gateway.domain.ids import new_id
-from gateway.domain.names import is_provisional
+from gateway.domain.names import from_text, is_provisional, is_reserved
 from gateway.domain.records import Request, Version, VersionState
 from gateway.store import outbox, requests, rows
-from gateway.store.tables import accounts, names, versions
+from gateway.store.tables import accounts, folders, names, versions
 
 
 class Superseded(Exception):
@@ -253,6 +253,8 @@ async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Set
         settled[begin.id] = Settled(version, repeats=False)
     if new_names:
         await tx.execute(_ADD_NAMES, new_names)
+        for name in new_names:
+            await _keep_folders(tx, name)
     if new_versions:
         await tx.execute(_ADD_VERSIONS, new_versions)
     await outbox.record(tx, *events)
@@ -274,6 +276,18 @@ def _new_name(begin: Begin, sr: Request | None) -> dict[str, Any]:
         "sr": None if sr is None else sr.number,
         "created_at": begin.started_at,
     }
+
+
+async def _keep_folders(tx: AsyncConnection, name: dict[str, Any]) -> None:
+    """Make the folders of a new name again that were removed or renamed while it was sent: nothing is out of sight."""
+    folder = name["parent"]
+    while folder != "/" and not is_reserved(from_text(folder)):
+        where = (folders.c.account_id == name["account_id"], folders.c.path == folder)
+        if (await tx.execute(select(folders.c.id).where(*where))).first() is not None:
+            return
+        row = {"account_id": name["account_id"], "path": folder, "created_at": name["created_at"]}
+        await tx.execute(folders.insert().values(id=new_id(name["created_at"].timestamp()), **row))
+        folder = folder.rpartition("/")[0] or "/"
 
 
 def _new_version(begin: Begin, name_id: str, number: int) -> dict[str, Any]:
@@ -316,6 +330,7 @@ async def _begin(tx: AsyncConnection, item: Begin) -> Version:
         sr = None if item.sr is None else await own_request(tx, item.account_id, item.sr)
         name = _new_name(item, sr)
         await tx.execute(names.insert().values(**name))
+        await _keep_folders(tx, name)
         name_id, number = name["id"], 1
     else:
         last = await tx.execute(select(func.max(versions.c.number)).where(versions.c.name_id == name_id))

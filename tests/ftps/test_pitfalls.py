@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import errno
 import hashlib
+import logging
 import os
 import socket
 import sqlite3
@@ -28,7 +29,7 @@ from gateway.ftps import passive, tls
 from gateway.intake import Upload
 from gateway.store import uploads
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
-from gateway.testing.waiting import until
+from gateway.testing.waiting import PATIENCE, until
 
 from .conftest import MakeDoor
 
@@ -738,6 +739,25 @@ def test_17_stor_to_a_folder(door: Door, acme: Customer) -> None:
 
 
 # 18
+
+
+def test_18_who_says_more_than_it_reads_is_not_listened_to(
+    door: Door, acme: Customer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Replies that nobody reads would fill the memory, and nobody needs to be logged in for that."""
+    with door.talk() as talk, door.talk(acme) as other:
+        caplog.set_level(logging.INFO)
+        talk.secure()
+        talk.socket.settimeout(0.5)
+        with contextlib.suppress(TimeoutError):
+            for _ in range(2000):
+                talk.socket.sendall(b"HELP\r\n" * 500)
+        other.talk("C: NOOP\nS: 200 *")
+        until(lambda: "too many commands at once" in caplog.text, "the connection takes no more replies")
+        talk.socket.settimeout(PATIENCE)
+        with contextlib.suppress(ConnectionError, ssl.SSLError):
+            while talk.socket.recv(65536):
+                pass  # … until the session is closed
 
 
 def test_18_over_long_and_odd_command_lines(door: Door, acme: Customer) -> None:

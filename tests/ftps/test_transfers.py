@@ -280,6 +280,16 @@ def test_nobody_reached_the_data_port_and_support_can_see_why(make_door: MakeDoo
     assert states(door) == {}
 
 
+def test_a_data_connection_that_never_shakes_hands_is_no_firewalls_doing(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"data_timeout": "0.5 s"})
+    acme = door.customer()
+    with door.talk(acme) as talk, talk.connect_data() as data:
+        talk.talk("C: STOR logs.bin\nS: 150 *")
+        data.sendall(b"\x16\x03\x01\x02\x00\x01")
+        talk.talk("S: 426 The data connection failed: its TLS handshake was not finished*\nC: NOOP\nS: 200 *")
+    until(lambda: "not finished" in str(door.activity(acme).get("last_failure")), "support can see it")
+
+
 def test_ipv6(make_door: MakeDoor) -> None:
     door = make_door(family=socket.AF_INET6)
     acme = door.customer()

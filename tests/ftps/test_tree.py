@@ -118,6 +118,25 @@ def test_folders_are_made_moved_and_removed(door: Door, acme: Customer) -> None:
     assert version.state is VersionState.DELETED, "what a customer deletes stays for a while"
 
 
+def test_a_folder_that_goes_while_something_is_sent_to_it_comes_back(door: Door, acme: Customer) -> None:
+    """One session removes or renames the folder that another one uploads to: the file is in sight at the end."""
+    with door.talk(acme) as talk, door.client(acme) as other:
+        for number, content in enumerate((b"a few bytes", BYTES)):
+            other.mkd(f"logs{number}")
+            other.mkd(f"logs{number}/deep")
+            data = talk.begin(f"STOR logs{number}/deep/file")
+            if number:
+                other.rename("logs1", "moved")
+            else:
+                other.rmd("logs0/deep")
+                other.rmd("logs0")
+            data.sendall(content)
+            data.unwrap().close()
+            assert talk.reply()[-1].startswith("226 ")
+            assert f"logs{number}" in other.names()
+            assert other.names(f"logs{number}/deep") == ["file"]
+
+
 def test_a_rename_onto_a_file_overwrites_nothing(door: Door, acme: Customer) -> None:
     with door.talk(acme) as talk:
         talk.put("a.zip", b"a")

@@ -27,6 +27,7 @@ _PATH = re.compile(
     rf"|{_MAILBOX.replace('local', 'bare_local').replace('domain', 'bare_domain')})(?P<parameters>(?: .*)?)",
     re.ASCII,
 )
+_DOT_ATOM = re.compile(rf"{_ATOM}(?:\.{_ATOM})*", re.ASCII)
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^\x00-\x20=\x7f]+))?", re.ASCII)
 
 
@@ -71,7 +72,15 @@ def parse(argument: str) -> tuple[Path, Mapping[str, str | None]]:
     local, domain = match["local"] or match["bare_local"], match["domain"] or match["bare_domain"]
     if len(local.encode("utf-8", "surrogatepass")) > LOCAL_MOST:
         raise BadPath("the local part is longer than 64 octets")
-    return Path(local, _domain(domain)), parameters
+    return Path(_plain(local), _domain(domain)), parameters
+
+
+def _plain(local: str) -> str:
+    """A local part without the quotes that it does not need: both name the same mailbox (RFC 5321 §4.1.2)."""
+    if not local.startswith('"'):
+        return local
+    inner = re.sub(r"\\(.)", r"\1", local[1:-1])
+    return inner if _DOT_ATOM.fullmatch(inner) else local
 
 
 def _parameters(text: str) -> dict[str, str | None]:

@@ -194,7 +194,7 @@ def test_smtp_2_a_bare_cr_or_lf_is_refused(door: MailDoor, data: Callable[[bytes
 def test_smtp_2_a_message_in_nothing_but_lf_is_told_so_without_waiting_for_its_end(
     data: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(session, "BARE_PATIENCE", 0.5)
+    monkeypatch.setattr("gateway.smtp.session.BARE_PATIENCE", 0.5)
     assert data(HEADER.replace(b"\r\n", b"\n") + b"\ntext\n.\n").startswith("550 5.5.2 ")
 
 

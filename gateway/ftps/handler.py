@@ -449,7 +449,7 @@ class Session(Channel):
         self._busy = True
         try:
             waiting: deque[bytes | None] = deque()
-            while self._commands and not self.closed and not self._goodbye:
+            while self._commands and not (self.closed or self._closing or self._goodbye):
                 if self._clogged:
                     self._held_back = True
                     break

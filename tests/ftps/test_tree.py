@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from gateway.domain.records import VersionState
-from gateway.testing.ftps import Customer, Door
+from gateway.testing.ftps import Customer, Door, hang_up
+from gateway.testing.waiting import until
 
 from .conftest import MakeDoor
 
@@ -246,3 +247,23 @@ def test_the_folder_of_a_closed_sr_stays_while_it_holds_partials(make_door: Make
         talk.talk("C: CWD /SR-12345\nS: 550 /SR-12345: no such folder.")
     with door.client(acme) as client:
         assert client.names() == []
+
+
+def test_an_upload_that_runs_while_its_sr_closes_can_be_resumed_within_the_grace(make_door: MakeDoor) -> None:
+    door = make_door(sr={"closed_folder_grace": "1 h"})
+    acme = door.customer()
+    door.sr("12345", acme)
+    content = os.urandom(2_000_000)
+    with door.talk(acme) as talk, door.client(acme) as other:
+        data = talk.begin("STOR SR-12345/logs.bin")
+        data.sendall(content[:1_500_000])
+        until(lambda: other.names("SR-12345") == ["logs.bin"], "it is recorded")
+        door.close_sr("12345")
+        assert other.names() == ["SR-12345"], "its folder stays while it runs"
+        hang_up(data, "fin")
+        assert talk.reply()[-1].startswith("426 ")
+        talk.talk("C: REST 1500000\nS: 350 *")
+        assert talk.put("SR-12345/logs.bin", content[1_500_000:]).startswith("226-")
+        assert other.names() == []
+    (version,) = door.versions(acme)
+    assert (version.sr, door.content(version)) == ("12345", content)

@@ -1,6 +1,6 @@
 """A simulated year: two hosts do the housekeeping and crash again and again; every promise about resets still holds.
 
-The default suite lives a year of 24 accounts. GATEWAY_YEAR_ACCOUNTS=1000 lives the full one (some minutes), and
+The default suite lives a year of 16 accounts. GATEWAY_YEAR_ACCOUNTS=1000 lives the full one (some minutes), and
 GATEWAY_YEAR_SEED another course of events.
 """
 
@@ -39,7 +39,7 @@ from gateway.rotation import Plan
 from gateway.store import Store
 from gateway.testing import FakeClock
 
-ACCOUNTS = int(os.environ.get("GATEWAY_YEAR_ACCOUNTS", "24"))
+ACCOUNTS = int(os.environ.get("GATEWAY_YEAR_ACCOUNTS", "16"))
 SEED = int(os.environ.get("GATEWAY_YEAR_SEED", "1"))
 CRASHES = max(0.002, min(0.04, 1 / ACCOUNTS))
 """Of all commits: half of the crashes come just before one, half just after."""

@@ -96,7 +96,7 @@ async def populate(store: Store, plan: Plan, issuer: Issuer, chance: random.Rand
 
 def moments(plan: Plan, chance: random.Random) -> list[datetime]:
     """When something may happen, and some moments when nothing should."""
-    found = [NEW_YEAR + timedelta(days=chance.uniform(0, 366)) for _ in range(20)]
+    found = [NEW_YEAR + timedelta(days=chance.uniform(0, 366)) for _ in range(8)]
     for region in REGIONS:
         due = NEW_YEAR
         for _ in range(4):

@@ -19,11 +19,11 @@ from gateway.config import Config
 from gateway.doorway import CannotServe, Doorway
 from gateway.examine.worker import Crew
 from gateway.ftps.bridge import Bridge
+from gateway.ftps.identity import BadCertificate, Identity
 from gateway.ftps.looking import Looking
 from gateway.ftps.ports import Ports
 from gateway.ftps.server import Server, Shared
 from gateway.ftps.settings import Masquerade, Settings
-from gateway.ftps.tls import BadCertificate, Identity
 from gateway.intake import Intake
 from gateway.log import get
 from gateway.spool import Spool

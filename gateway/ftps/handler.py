@@ -31,11 +31,12 @@ from gateway.domain.replies import Refusal, Reply, ftp
 from gateway.ftps import commands
 from gateway.ftps.bridge import Closed
 from gateway.ftps.channel import Channel, Watch, cancel, keep_alive
+from gateway.ftps.identity import Realm
 from gateway.ftps.jobs import Bounds
 from gateway.ftps.limits import Throttle
 from gateway.ftps.lines import Lines
 from gateway.ftps.passive import Passive
-from gateway.ftps.tls import Flow, HandshakeFailed, Realm, TlsStream
+from gateway.ftps.tls import Flow, HandshakeFailed, TlsStream
 from gateway.ftps.tree import Tree, used_by
 from gateway.log import get
 from gateway.store import accounts
@@ -419,7 +420,7 @@ class Session(Channel):
             log.warning("commands came in the clear after AUTH TLS; session closed", address=self.address)
             self.close()
             return
-        self.stream = TlsStream(self.realm, self.sock, withhold=False)
+        self.stream = self.realm.stream(self.sock, withhold=False)
 
     def _take(self, arrived: bytes) -> None:
         if self.stream is None and (self._lines.begun + arrived[:3]).startswith(b"\x16\x03"):  # TLS without AUTH

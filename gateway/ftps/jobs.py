@@ -80,6 +80,7 @@ class UploadJob(_Job):
         self.announced = announced
         self.bounds = bounds
         self._looked_at_disk = upload.size
+        self._resumed = False
         self.found: Finding | None = None
         """What a look inside found, if the proof needed one."""
         self._awaiting: Awaiting | None = None
@@ -89,7 +90,7 @@ class UploadJob(_Job):
 
     def start(self, stream: TlsStream) -> None:
         session, settings = self.session, self.session.shared.settings
-        log.info("data connection", address=session.address, tls=stream.version, resumed=stream.resumed)
+        self._resumed = stream.resumed
         self.transfer = receiving = Receiving(
             session.loop, stream, self._take, self._ended, settings.stall_timeout, session.throttles
         )
@@ -192,6 +193,8 @@ class UploadJob(_Job):
             evidence=grounds.value,
             receipt=receipt.version.id,
             repeats=receipt.repeats or None,
+            address=self.session.address,
+            resumed=self._resumed,
         )
         return ftp.receipt(receipt.version, repeats=receipt.repeats)
 
@@ -210,6 +213,8 @@ class UploadJob(_Job):
             path=names.as_text(self.path),
             size=size,
             evidence=grounds.value,
+            address=self.session.address,
+            resumed=self._resumed,
         )
         return size
 

@@ -19,9 +19,10 @@ from typing import Any, Protocol
 from gateway.domain import binding
 from gateway.domain.binding import Binding, Fate
 from gateway.domain.replies import Reply, ftp
-from gateway.ftps.channel import Channel, Watch, cancel, keep_alive
+from gateway.ftps.channel import Channel, Watch, cancel
+from gateway.ftps.identity import Realm
 from gateway.ftps.ports import Lease, Ports
-from gateway.ftps.tls import HandshakeFailed, Realm, TlsStream
+from gateway.ftps.tls import HandshakeFailed, TlsStream
 from gateway.log import get
 
 log = get(__name__)
@@ -109,20 +110,19 @@ class Passive(Channel):
             self.candidates.clear()
 
     def can_read(self) -> None:
-        while True:
-            try:
-                sock, peer = self.sock.accept()
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):  # it stays readable: look away for a moment
-                    self.watch(Watch.NOTHING)
-                    self.later(1.0, lambda: self.watch(Watch.READ))
-                return  # nothing more, or the peer went away again
-            sock.setblocking(False)
-            if len(self.candidates) >= CANDIDATES:
-                self._make_room()
-            candidate = _Candidate(self, sock, str(peer[0]))
-            self.candidates.append(candidate)
-            candidate.watch(Watch.READ)
+        try:
+            sock, peer = self.sock.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):  # it stays readable: look away for a moment
+                self.watch(Watch.NOTHING)
+                self.later(1.0, lambda: self.watch(Watch.READ))
+            return  # the peer went away again
+        sock.setblocking(False)
+        if len(self.candidates) >= CANDIDATES:
+            self._make_room()
+        candidate = _Candidate(self, sock, str(peer[0]))
+        self.candidates.append(candidate)
+        candidate.watch(Watch.READ)
 
     def _make_room(self) -> None:
         """Drop the connection that promises least: not from the customer's address, handshake not done, oldest."""
@@ -207,8 +207,7 @@ class _Candidate(Channel):
         self.passive = passive
         self.address = address
         self.connected = time.monotonic()
-        keep_alive(sock)
-        self.stream = TlsStream(passive.realm, sock, withhold=True)
+        self.stream = passive.realm.stream(sock, withhold=True)
 
     def can_read(self) -> None:
         try:

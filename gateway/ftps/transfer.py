@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from gateway.domain.evidence import Ending
-from gateway.ftps.channel import Channel, Watch, cancel
+from gateway.ftps.channel import Channel, Watch, cancel, keep_alive
 from gateway.ftps.limits import Throttle
 from gateway.ftps.tls import Flow, TlsStream
 
@@ -154,9 +154,10 @@ class Receiving(Transfer):
         self._sink = sink
 
     def start(self) -> None:
-        """Begin with what came along with the end of the handshake: no event tells of that."""
-        self.watch(Watch.READ)
+        """Begin with what is there, and what came along with the end of the handshake: no event tells of that."""
         self.can_read()
+        if not self.closed:
+            keep_alive(self.sock)
 
     def can_read(self) -> None:
         before = self.progress
@@ -171,8 +172,8 @@ class Receiving(Transfer):
             if flow is Flow.CLOSE_NOTIFY:
                 self.stream.close_notify()
             self.end(_ENDINGS[flow])
-        else:
-            self.pause(self.progress - before, Watch.READ)
+        elif not self.pause(self.progress - before, Watch.READ):
+            self.watch(Watch.READ)
 
     def gone(self) -> None:
         self.can_read()
@@ -228,6 +229,7 @@ class Sending(Transfer):
         self._exhausted = False
 
     def start(self) -> None:
+        keep_alive(self.sock)
         self.watch(Watch.WRITE)
 
     def can_write(self) -> None:

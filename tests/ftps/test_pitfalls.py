@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import VersionState
 from gateway.ftps import door as ftps_door
-from gateway.ftps import passive, tls
+from gateway.ftps import identity, passive, quick
 from gateway.intake import Upload
 from gateway.store import uploads
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
@@ -528,7 +528,7 @@ def test_10a_data_that_came_with_the_end_of_the_handshake_is_read(door: Door, ac
 
 
 def test_10a_the_public_way_reads_the_same_bytes(make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_try_fast", lambda identity: (_ for _ in ()).throw(AttributeError("SSL_read")))
+    monkeypatch.setattr(quick, "_try", lambda make: (_ for _ in ()).throw(AttributeError("SSL_read")))
     door = make_door()
     acme = door.customer()
     content = os.urandom(5_000_000)
@@ -619,7 +619,7 @@ def test_12_an_uploads_close_notify_is_answered_at_once(
 def test_13_sessions_can_be_resumed_longer_than_any_upload_takes(door: Door, acme: Customer) -> None:
     with door.talk(acme, tls="1.3") as talk:
         assert talk.socket.session.ticket_lifetime_hint >= 2 * 24 * 3600  # type: ignore[attr-defined]
-    assert tls.new_context([], tls.CIPHERS).get_timeout() == tls.SESSION_LIFETIME
+    assert identity.new_context([], identity.CIPHERS).get_timeout() == identity.SESSION_LIFETIME
 
 
 # 14

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from gateway import selfsigned
-from gateway.ftps.tls import BadCertificate, Identity
+from gateway.ftps.identity import BadCertificate, Identity
 from gateway.testing.ftps import Customer, Door
 from gateway.testing.wire import trusting
 

@@ -94,14 +94,14 @@ class Tree:
 
     def node(self, path: Path) -> Node:
         """What is at *path*. Refuses where there is nothing."""
-        found = self._ask(self._node(path))
+        found = self._see(self._node(path))
         if found is None:
             raise Refusal(ftp.no_such(names.as_text(path)))
         return found
 
     def folder(self, path: Path) -> Node:
         """The folder at *path*. Refuses a file, and where there is nothing."""
-        found = self._ask(self._node(path))
+        found = self._see(self._node(path))
         if found is None:
             raise Refusal(ftp.no_such_folder(names.as_text(path)))
         if not found.is_folder:
@@ -128,7 +128,7 @@ class Tree:
 
     def for_upload(self, path: Path) -> Version | None:
         """What the name at *path* shows before something is sent to it. Refuses where no file can be."""
-        return self._ask(self._for_upload(path))
+        return self._see(self._for_upload(path))
 
     def open(self, version: Version) -> BinaryIO:
         """A version's bytes."""
@@ -214,6 +214,10 @@ class Tree:
         self._ask(self._store.write(_set_modified, (self.file(path).id, at)))
 
     # -- asking the store ----------------------------------------------------------------------------------------------
+
+    def _see(self, question: Coroutine[Any, Any, Result]) -> Result:
+        """Ask what only glances: in this thread where that can be, else in the store's loop."""
+        return self._store.answer(question) if self._store.answers_here else self._bridge.run(question)
 
     def _ask(self, question: Coroutine[Any, Any, Result]) -> Result:
         return self._bridge.run(question)

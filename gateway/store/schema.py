@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, inspect, text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 HEAD = "0001"
 """The newest migration; a test holds it against the scripts."""
@@ -23,11 +22,11 @@ def known(version: str) -> bool:
     return any(path.name.startswith(f"{version}_") for path in (SCRIPTS / "versions").glob("*.py"))
 
 
-async def version(connection: AsyncConnection) -> str | None:
+def version(connection: Connection) -> str | None:
     """The schema's version of the database behind *connection*; None for an empty one."""
-    if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
+    if not inspect(connection).has_table("alembic_version"):
         return None
-    row = (await connection.execute(text("SELECT version_num FROM alembic_version"))).first()
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
     return None if row is None else str(row[0])
 
 

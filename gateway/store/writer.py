@@ -4,6 +4,9 @@ Work is a *verb* and an *item*. A verb is an async function that gets the open t
 that were submitted for it, and returns one result an item; a result that is an exception is raised to that item's
 submitter alone. While one group commits, the next gathers.
 
+There are two: on PostgreSQL a task of the loop drains the queue (``Writer``); on SQLite a thread does
+(``ThreadWriter``), for whom a group is one trip, whatever number of statements it takes.
+
 Rules: ``submit`` returns only after the COMMIT that holds the item's rows. A verb touches nothing but rows, for when a
 verb raises, the whole group is rolled back and run again, an item a transaction: one poisoned item fails alone.
 Verbs run in the order in which their first items came; items of one verb keep their order.
@@ -14,7 +17,10 @@ A crash leaves either all of a group or nothing of it, and nobody was told of wh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import queue
+import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -23,6 +29,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.store.here import drive
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,16 +63,15 @@ class _Work:
     done: asyncio.Future[Any] | Future[Any] = field(repr=False)
 
 
-class Writer:
-    """One process's writing side: a queue, and the task that commits it group by group.
+Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
+"""Opens one writing transaction: it commits when left, and rolls back when left by an exception."""
 
-    *transaction* opens one writing transaction: it commits when left, and rolls back when left by an exception.
-    """
 
-    def __init__(self, transaction: Callable[[], AbstractAsyncContextManager[AsyncConnection]]) -> None:
+class _Groups:
+    """What both writers share: one transaction a group, and one an item where the group fails."""
+
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
-        self._waiting: deque[_Work] = deque()
-        self._task: asyncio.Task[None] | None = None
         self.groups = 0
         self.items = 0
 
@@ -73,6 +80,42 @@ class Writer:
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._enqueue(_Work(verb, item, done))
         return await done
+
+    def _enqueue(self, work: _Work) -> None:
+        raise NotImplementedError
+
+    async def _commit(self, group: list[_Work]) -> list[tuple[_Work, Any]]:
+        """Commit the items of *group*; each with its result, which is an exception where it failed."""
+        try:
+            settled = await self._apply(group)
+        except Exception as error:
+            if len(group) == 1:
+                settled = [(group[0], error)]
+            else:
+                return [one for work in group for one in await self._commit([work])]
+        self.groups += 1
+        self.items += len(group)
+        return settled
+
+    async def _apply(self, group: list[_Work]) -> list[tuple[_Work, Any]]:
+        verbs: dict[Verb[Any, Any], list[_Work]] = {}
+        for work in group:
+            verbs.setdefault(work.verb, []).append(work)
+        settled: list[tuple[_Work, Any]] = []
+        async with self._transaction() as tx:
+            for verb, works in verbs.items():
+                results = await verb(tx, [work.item for work in works])
+                settled += zip(works, results, strict=True)
+        return settled
+
+
+class Writer(_Groups):
+    """One process's writing side where the database is waited for in the loop: a queue, and the task that drains it."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._waiting: deque[_Work] = deque()
+        self._task: asyncio.Task[None] | None = None
 
     def post(self, verb: Verb[Item, Result], item: Item, loop: asyncio.AbstractEventLoop) -> Future[Result]:
         """``submit`` from another thread than the *loop*'s; the future is done when the item is durable."""
@@ -97,11 +140,9 @@ class Writer:
                 await self._gather()
                 count = min(len(self._waiting), GROUP_LIMIT)
                 group = [work for work in (self._waiting.popleft() for _ in range(count)) if not work.done.done()]
-                await self._commit(group)
+                _settle(await self._commit(group))
         except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
-            for work in (*group, *self._waiting):
-                if not work.done.done():
-                    work.done.set_exception(ConnectionAbortedError(f"the store is closing ({error!r})"))
+            _settle([(work, _closing(error)) for work in (*group, *self._waiting)])
             self._waiting.clear()
             raise
         finally:
@@ -115,33 +156,84 @@ class Writer:
             if len(self._waiting) == before:
                 return
 
-    async def _commit(self, group: list[_Work]) -> None:
-        try:
-            settled = await self._apply(group)
-        except Exception as error:
-            if len(group) == 1:
-                settled = [(group[0], error)]
-            else:
-                for work in group:
-                    await self._commit([work])
-                return
-        self.groups += 1
-        self.items += len(group)
-        for work, result in settled:
-            if work.done.done():
-                continue
-            if isinstance(result, Exception):
-                work.done.set_exception(result)
-            else:
-                work.done.set_result(result)
 
-    async def _apply(self, group: list[_Work]) -> list[tuple[_Work, Any]]:
-        verbs: dict[Verb[Any, Any], list[_Work]] = {}
-        for work in group:
-            verbs.setdefault(work.verb, []).append(work)
-        settled: list[tuple[_Work, Any]] = []
-        async with self._transaction() as tx:
-            for verb, works in verbs.items():
-                results = await verb(tx, [work.item for work in works])
-                settled += zip(works, results, strict=True)
-        return settled
+class ThreadWriter(_Groups):
+    """The same with a thread that drains the queue: nothing that a verb awaits has to be waited for elsewhere."""
+
+    def __init__(self, transaction: Transaction) -> None:
+        super().__init__(transaction)
+        self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def post(self, verb: Verb[Item, Result], item: Item, loop: asyncio.AbstractEventLoop) -> Future[Result]:
+        """``submit`` from any thread; the future is done when the item is durable."""
+        done: Future[Result] = Future()
+        self._enqueue(_Work(verb, item, done))
+        return done
+
+    def _enqueue(self, work: _Work) -> None:
+        with self._lock:  # nothing comes after the None that ends the thread
+            if self._closed:
+                raise _closing(None)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._drain, name="store-writer", daemon=True)
+                self._thread.start()
+            self._waiting.put(work)
+
+    async def close(self) -> None:
+        """Commit what waits."""
+        with self._lock:
+            self._closed = True
+            self._waiting.put(None)
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _drain(self) -> None:
+        ended = False
+        while not ended:
+            group, ended = self._next()
+            wanted = [work for work in group if not work.done.done()]
+            try:
+                settled = drive(self._commit(wanted)) if wanted else []
+            except BaseException as error:  # nobody may wait for ever
+                settled = [(work, _closing(error)) for work in wanted]
+            _tell(settled)
+
+    def _next(self) -> tuple[list[_Work], bool]:
+        """What waits, once something does, and whether that was the end."""
+        group: list[_Work] = []
+        while len(group) < GROUP_LIMIT and (not group or not self._waiting.empty()):
+            work = self._waiting.get()
+            if work is None:
+                return group, True
+            group.append(work)
+        return group, False
+
+
+def _closing(error: BaseException | None) -> ConnectionAbortedError:
+    return ConnectionAbortedError("the store is closing" + ("" if error is None else f" ({error!r})"))
+
+
+def _tell(settled: Sequence[tuple[_Work, Any]]) -> None:
+    """Tell each submitter its item's result, those who wait in a loop with one call a loop."""
+    waiting: dict[asyncio.AbstractEventLoop | None, list[tuple[_Work, Any]]] = {}
+    for work, result in settled:
+        loop = None if isinstance(work.done, Future) else work.done.get_loop()
+        waiting.setdefault(loop, []).append((work, result))
+    _settle(waiting.pop(None, []))
+    for loop, theirs in waiting.items():
+        assert loop is not None
+        with contextlib.suppress(RuntimeError):  # that loop has ended
+            loop.call_soon_threadsafe(_settle, theirs)
+
+
+def _settle(settled: Sequence[tuple[_Work, Any]]) -> None:
+    for work, result in settled:
+        if work.done.done():
+            continue
+        if isinstance(result, Exception):
+            work.done.set_exception(result)
+        else:
+            work.done.set_result(result)

@@ -81,7 +81,9 @@ async def test_an_exception_returned_is_raised_to_its_submitter_only(store: Stor
 
 
 async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
-    """Neither those whose group was under way, nor those who waited behind it."""
+    """Neither those whose group was under way, nor those who waited behind it (on PostgreSQL: a task of the loop)."""
+    if not store.shared:
+        return
     begun = asyncio.Event()
 
     async def stuck(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
@@ -98,6 +100,39 @@ async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
     async with asyncio.timeout(PATIENCE):
         ended = await asyncio.gather(first, second, return_exceptions=True)
     assert [type(each) for each in ended] == [ConnectionAbortedError] * 2
+
+
+async def test_a_verb_that_ends_badly_leaves_nobody_waiting(store: Store) -> None:
+    async def ends_badly(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
+        raise KeyboardInterrupt
+
+    if store.shared:  # there it would end the loop
+        return
+    async with asyncio.timeout(PATIENCE):
+        ended = await asyncio.gather(*(store.write(ends_badly, name) for name in "ab"), return_exceptions=True)
+        assert {type(each) for each in ended} == {ConnectionAbortedError}
+        assert await store.write(lease, "after it") == 1
+
+
+async def test_a_closed_store_takes_nothing_more_and_what_waited_is_committed(store: Store) -> None:
+    waiting = [asyncio.create_task(store.write(lease, f"n{number}")) for number in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert len(await asyncio.gather(*waiting)) == 20
+    again = await Store.open(store.url.render_as_string(hide_password=False))
+    assert len(await held(again)) == 20
+    await again.close()
+
+
+async def test_threads_write_too(store: Store) -> None:
+    loop = asyncio.get_running_loop()
+
+    def work(number: int) -> int:
+        return store.post(lease, f"thread {number}", loop).result(PATIENCE)
+
+    counts = await asyncio.gather(*(asyncio.to_thread(work, number) for number in range(12)))
+    assert all(counts)
+    assert len(await held(store)) == 12
 
 
 async def test_readers_cannot_write_and_see_one_state(store: Store) -> None:

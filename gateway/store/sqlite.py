@@ -1,0 +1,183 @@
+"""SQLite as the store's database: a file, one writing transaction at a time over all processes, readers beside it.
+
+WAL, ``synchronous=FULL`` (a commit is on the disk when it returns). An ``flock`` goes before ``BEGIN IMMEDIATE``: it
+makes a fair queue of the processes, which the busy handler is not. A new database is made under it, too: the change to
+WAL asks for a moment without any reader and does not wait for one ("database is locked").
+
+Writing and glancing are done by the thread that asks (``here``): the writing thread, a session's own, or the loop's,
+which a glance holds for a fraction of a millisecond, for in WAL nobody waits for a writer. Whatever reads more goes
+through aiosqlite (``reading``). Readers are ``query_only``.
+
+A crash leaves the last commit, whole: WAL recovery is SQLite's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from gateway.store import driver
+from gateway.store.here import Here
+from gateway.store.writer import ThreadWriter
+
+BUSY_SECONDS = 30
+"""How long SQLite waits for a lock that somebody outside the gateway's own queue holds."""
+GLASSES = 8
+"""Connections that are kept for glances."""
+
+
+class Sqlite:
+    """A database file."""
+
+    def __init__(self, url: URL) -> None:
+        path = Path(str(url.database))
+        self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._readers = create_async_engine(
+            url.set(drivername="sqlite+aiosqlite"),
+            isolation_level="AUTOCOMMIT",
+            pool_size=8,
+            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": driver.connect},
+        )
+        _set_up(self._readers.sync_engine, _READING)
+        self._glances = _engine(url, _READING)
+        self._writers = _engine(url, _WRITING)
+        self._glasses: list[Here] = []  # append and pop are atomic
+        self._pen: Here | None = None
+        self.writer = ThreadWriter(self._transaction)
+
+    async def prepare(self, prepare: Callable[[Connection], None], check: Callable[[Connection], bool]) -> None:
+        """Have *prepare* change the database where *check* says that it is not as it should be."""
+        await asyncio.to_thread(self._prepare, prepare, check)
+
+    def _prepare(self, prepare: Callable[[Connection], None], check: Callable[[Connection], bool]) -> None:
+        with self._alone():
+            with self._glances.connect() as connection:
+                ready = check(connection)
+            if ready:
+                return
+            with self._writers.connect() as connection:
+                tx = Here(connection)
+                connection.exec_driver_sql("BEGIN IMMEDIATE")  # SQLAlchemy is to know of it, and Alembic to begin none
+                try:
+                    prepare(connection)
+                    tx.plain("COMMIT")
+                except BaseException:
+                    _roll_back(tx)
+                    raise
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection that sees one consistent state of the rows and can't change any."""
+        async with self._readers.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert isinstance(raw, driver.Connection)
+            await raw.plain("BEGIN")
+            try:
+                yield connection
+            finally:
+                await raw.plain("ROLLBACK")
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for a single query in the thread that asks; each statement sees the rows at its own start."""
+        try:
+            glass = self._glasses.pop()
+        except IndexError:
+            glass = Here(self._glances.connect())
+        try:
+            yield cast(AsyncConnection, glass)
+        finally:
+            if len(self._glasses) < GLASSES:
+                self._glasses.append(glass)
+            else:
+                glass.sync_connection.close()
+
+    async def close(self) -> None:
+        """Commit what waits and close every connection."""
+        await self.writer.close()
+        for here in (*self._glasses, *([] if self._pen is None else [self._pen])):
+            here.sync_connection.close()
+        self._glasses.clear()
+        self._pen = None
+        await self._readers.dispose()
+        self._glances.dispose()
+        self._writers.dispose()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A writing transaction, in the writing thread: nothing in here ever waits but for locks and the disk."""
+        with self._alone():
+            if self._pen is None:
+                self._pen = Here(self._writers.connect())
+            pen = self._pen
+            pen.plain("BEGIN IMMEDIATE")
+            try:
+                yield cast(AsyncConnection, pen)
+                pen.plain("COMMIT")
+            except BaseException:
+                if not _roll_back(pen):
+                    self._pen = None
+                raise
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the file's lock."""
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _roll_back(tx: Here) -> bool:
+    """Roll back; where even that fails, drop the connection (its close rolls back), for a new one to be opened."""
+    try:
+        tx.plain("ROLLBACK")
+    except Exception:  # SQLite rolls back by itself on some errors: "no transaction is active"
+        tx.sync_connection.invalidate()
+        tx.sync_connection.close()
+        return False
+    return True
+
+
+_READING = ("PRAGMA foreign_keys=ON", "PRAGMA query_only=ON")
+_WRITING = (
+    "PRAGMA auto_vacuum=INCREMENTAL",  # before the first table: later it is ignored
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=4000",
+    "PRAGMA foreign_keys=ON",
+)
+
+
+def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
+    """Connections without a driver's thread: used by one thread at a time, but not always the same."""
+    engine = create_engine(
+        url.set(drivername="sqlite+pysqlite"),
+        isolation_level="AUTOCOMMIT",
+        max_overflow=-1,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+    )
+    _set_up(engine, pragmas)
+    return engine
+
+
+def _set_up(engine: Engine, pragmas: tuple[str, ...]) -> None:
+    @event.listens_for(engine, "connect")
+    def first(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        for pragma in pragmas:
+            cursor.execute(pragma)
+        cursor.close()

@@ -78,7 +78,10 @@ class Log:
 
     def _say(self, level: int, event: str, facts: Mapping[str, object], trace: bool = False) -> None:
         if self._logger.isEnabledFor(level):
-            self._logger.log(level, "%s", event, exc_info=trace, extra={"facts": {**self._facts, **facts}})
+            error = sys.exc_info() if trace else None
+            record = logging.LogRecord(self._logger.name, level, "", 0, event, None, error)  # nobody asks from where
+            record.facts = {**self._facts, **facts}
+            self._logger.handle(record)
 
 
 def get(name: str) -> Log:
@@ -114,6 +117,7 @@ def configure(
     root.addHandler(handler)
     root.setLevel(LEVELS[level])
     logging.captureWarnings(True)
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # what no line shows
     logging.raiseExceptions = False  # a closed stderr must not end a session
     for chatty in ("aiosqlite", "alembic", "asyncio", "httpcore", "httpx", "mail.log", "pyftpdlib", "sqlalchemy"):
         logging.getLogger(chatty).setLevel(max(LEVELS[level], logging.WARNING))

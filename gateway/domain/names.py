@@ -29,6 +29,8 @@ DEPTH = 64
 
 DEFAULT_NUMBER = r"[0-9]{1,12}"
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+"""Unicode's control characters (category Cc)."""
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
 
 
@@ -43,20 +45,26 @@ def from_wire(raw: bytes) -> str:
     r"""The text of a name: UTF-8 in normal form C, other bytes as ``\xhh``. Raises BadName."""
     if b"\\" in raw:
         raise BadName("a name may not hold a backslash")
-    decoded = raw.decode("utf-8", "surrogateescape")
-    text = "".join(
-        unicodedata.normalize("NFC", part) if index % 2 == 0 else "".join(f"\\x{ord(odd) - 0xDC00:02x}" for odd in part)
-        for index, part in enumerate(re.split("([\udc80-\udcff]+)", decoded))
-    )
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    text = raw.decode() if raw.isascii() else _beyond_ascii(raw)
+    if CONTROL.search(text):
         raise BadName("a name may not hold NUL or control characters")
     if len(to_wire(text)) > NAME_BYTES:
         raise BadName(f"a name may be {NAME_BYTES} bytes long at most")
     return text
 
 
+def _beyond_ascii(raw: bytes) -> str:
+    decoded = raw.decode("utf-8", "surrogateescape")
+    return "".join(
+        unicodedata.normalize("NFC", part) if index % 2 == 0 else "".join(f"\\x{ord(odd) - 0xDC00:02x}" for odd in part)
+        for index, part in enumerate(re.split("([\udc80-\udcff]+)", decoded))
+    )
+
+
 def to_wire(text: str) -> bytes:
     """The bytes of a name, as ``from_wire`` got them."""
+    if "\\x" not in text:
+        return text.encode()
     parts = _ESCAPED.split(text)
     return b"".join(part.encode() if index % 2 == 0 else bytes([int(part, 16)]) for index, part in enumerate(parts))
 

@@ -10,6 +10,7 @@ A crash leaves versions without a finding: the next start looks at them again.
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ class Looking:
     def begin(self, path: Path) -> Look:
         """Start to look inside the file at *path*. What is no archive is seen at once, from its first bytes."""
         with open(path, "rb", buffering=0) as file:
-            size = path.stat().st_size
+            size = os.fstat(file.fileno()).st_size
             name, glance = recognised(file, size)
             if name is None:
                 return Look(None, answer(glance(file, size, Meter(size))))

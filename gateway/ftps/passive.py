@@ -14,6 +14,7 @@ import errno
 import socket
 import struct
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway.domain import binding
@@ -70,7 +71,7 @@ class Passive(Channel):
         rule: Binding,
         address: str,
         patience: float,
-        moment: float,
+        moment: Callable[[], float],
     ) -> None:
         super().__init__(loop, lease.sock)
         self.client = client
@@ -82,8 +83,8 @@ class Passive(Channel):
         """Where the control connection comes from."""
         self.patience = patience
         """Seconds after which a data connection that was asked for has failed to come."""
-        self.moment = moment
-        """Seconds that a connection which did not resume waits for one that does."""
+        self._moment = moment
+        """Seconds that a connection which did not resume waits for one that does, asked when there is one."""
         self.candidates: list[_Candidate] = []
         self._expected: float | None = None
         self._trouble: tuple[Reply, str] | None = None
@@ -143,7 +144,9 @@ class Passive(Channel):
             binding.Candidate(one.stream.resumed, one.address == self.address, now - max(since, one.connected))
             for one in ready
         ]
-        moment = self.moment if len(ready) == len(self.candidates) else PATIENCE
+        moment = 0.0
+        if not any(fact.resumed for fact in facts):  # one that did would not be waited for
+            moment = self._moment() if len(ready) == len(self.candidates) else PATIENCE
         index = binding.best(self.rule, facts, moment)
         if index is not None:
             chosen = ready[index]
@@ -155,7 +158,7 @@ class Passive(Channel):
         if self._expected is None:
             return
         if any(binding.fate(self.rule, one, moment) is Fate.WAIT for one in facts):
-            self._settling = self.later(self.moment / 4, self.settle)
+            self._settling = self.later(self._moment() / 4, self.settle)
             return
         for one, fact in zip(ready, facts, strict=True):
             if not binding.acceptable(self.rule, fact):

@@ -119,8 +119,8 @@ class Ports:
 
     def _listen(self, address: str, family: int, account: str) -> Lease | None:
         free = [port for port in self.ports if port not in self._taken]
-        random.shuffle(free)  # a stranger is not to guess the next port
-        for port in free:
+        while free:
+            port = free.pop(random.randrange(len(free)))  # a stranger is not to guess the next port
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

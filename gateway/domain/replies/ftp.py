@@ -6,11 +6,10 @@ made safe for a line of text here.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
 from gateway.domain.evidence import Grounds
-from gateway.domain.names import is_provisional
+from gateway.domain.names import CONTROL, is_provisional
 from gateway.domain.records import Version
 from gateway.domain.replies import Reply
 from gateway.domain.replies.findings import NOT_YET
@@ -22,7 +21,7 @@ def _reply(code: int, *lines: str) -> Reply:
 
 def plain(text: str) -> str:
     """One line of text: a control character becomes a question mark."""
-    return "".join("?" if unicodedata.category(character) == "Cc" else character for character in text)
+    return CONTROL.sub("?", text)
 
 
 def quoted(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.domain import names
@@ -55,7 +56,7 @@ def _listen(session: Session) -> Lease:
         Binding(session.account.data_binding or shared.settings.data_binding),
         session.address,
         shared.settings.data_timeout,
-        moment_for(session.sock),
+        partial(moment_for, session.sock),
     )
     return lease
 

@@ -7,7 +7,14 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from stores import migrated_once
+
+# The same examples each time, on however slow a machine; `--hypothesis-profile default` looks for new ones.
+settings.register_profile(
+    "suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
+)
+settings.load_profile("suite")
 
 EVERYTHING_MUST_RUN = os.geteuid() == 0
 

@@ -382,7 +382,7 @@ async def _ending(
         return []
     events = [_event(version, login, at)]
     if sr is not None:
-        events += await requests.note_response(tx, sr, at, by="file", file=version.id)
+        events += await requests.note_response(tx, sr, at, by="file", file=version.id, account=login)
     return events
 
 

@@ -55,8 +55,9 @@ def test_an_upload_answers_an_sr_that_waits_for_its_customer(
     answers = [event for event in happened(door) if event["type"] == "customer_responded"]
     assert [event["ordering"] for event in answers] == ["sr 12345"]
     payload = answers[0]["payload"]
-    assert {name: payload[name] for name in ("sr", "status", "by", "file")} == {
+    assert {name: payload[name] for name in ("sr", "account", "status", "by", "file")} == {
         "sr": "12345",
+        "account": acme.login,
         "status": status,
         "by": "file",
         "file": version.id,

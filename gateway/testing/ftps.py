@@ -95,7 +95,7 @@ class Door:
             finally:
                 ready.set()
 
-        self._thread = threading.Thread(target=run, name="door")
+        self._thread = threading.Thread(target=run, name="door", daemon=True)
         self._thread.start()
         assert ready.wait(PATIENCE)
         if self._failed is not None:

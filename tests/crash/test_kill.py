@@ -24,7 +24,7 @@ class Customer(threading.Thread):
     """Uploads one new file after the other, over a new session wherever the last one was lost."""
 
     def __init__(self, gateway: RunningGateway, account: Login, number: int) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.gateway, self.account, self.number = gateway, account, number
         self.stopping = threading.Event()
         self.told: dict[str, Told] = {}

@@ -31,7 +31,7 @@ class Sender(threading.Thread):
     """A relay: sends one mail after the other, and each again until it is answered."""
 
     def __init__(self, gateway: RunningGateway, number: int) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.gateway, self.number = gateway, number
         self.stopping = threading.Event()
         self.answered: list[str] = []

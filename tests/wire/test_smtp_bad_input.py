@@ -161,7 +161,7 @@ def test_smtp_5_the_loop_is_not_held_and_everybody_else_is_answered(door: MailDo
                 assert client.noop()[0] == 250
                 waits.append(time.monotonic() - begin)
 
-    beside = threading.Thread(target=others)
+    beside = threading.Thread(target=others, daemon=True)
     with Wire.connect(door.address) as wire:
         wire.reply()
         for line in ("EHLO c.example.com", "MAIL FROM:<eva@example.com>", "RCPT TO:<support@example.com>", "DATA"):

@@ -254,7 +254,7 @@ def test_a_stopping_door_sends_idle_peers_away_and_lets_a_message_finish(state: 
             C: From: eva@example.com
             C: Subject: SR# 12345 the last one
         """)
-        stopping = threading.Thread(target=door.stop, args=(20.0,))
+        stopping = threading.Thread(target=door.stop, args=(20.0,), daemon=True)
         stopping.start()
         idle.talk("S: 421 4.3.2 *")
         assert idle.is_closed()

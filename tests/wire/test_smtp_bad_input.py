@@ -188,7 +188,7 @@ def test_smtp_5_the_loop_is_not_held_and_everybody_else_is_answered(door: MailDo
 def test_poison_holds_nobody_else_up(door: MailDoor) -> None:
     """While a mail nested 2,000 deep and one of 100,000 parts are looked into, others are filed."""
     poison = threading.Thread(
-        target=lambda: [send(door, HEADER % b"poison" + body) for body in (nested(2_000), many(100_000))]
+        target=lambda: [send(door, HEADER % b"poison" + body) for body in (nested(2_000), many(100_000))], daemon=True
     )
     poison.start()
     plain = EmailMessage()

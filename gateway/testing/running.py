@@ -230,15 +230,23 @@ class RunningGateway:
     def ftp(self, login: Login) -> ftplib.FTP_TLS:
         """Python's own client, logged in, with a private data channel."""
         client = ftplib.FTP_TLS(context=self.tls(), timeout=PATIENCE)
-        client.connect(*self.addresses["ftps"])
-        client.login(login.login, login.password)
-        client.prot_p()
+        try:
+            client.connect(*self.addresses["ftps"])
+            client.login(login.login, login.password)
+            client.prot_p()
+        except BaseException:  # ftplib leaves its socket to the garbage collector, and that is a warning
+            client.close()
+            raise
         return client
 
     def mail(self) -> smtplib.SMTP:
         """Python's own client, greeted."""
         client = smtplib.SMTP(*self.addresses["smtp"], local_hostname="client.example.com", timeout=PATIENCE)
-        client.ehlo()
+        try:
+            client.ehlo()
+        except BaseException:
+            client.close()
+            raise
         return client
 
 

@@ -60,7 +60,11 @@ def sha256(content: bytes) -> str:
 def connect(gateway: RunningGateway, account: Login) -> ftplib.FTP_TLS:
     """Python's own client in binary mode; not logged in again where the door died meanwhile."""
     client = gateway.ftp(account)
-    client.voidcmd("TYPE I")
+    try:
+        client.voidcmd("TYPE I")
+    except BaseException:
+        client.close()
+        raise
     return client
 
 

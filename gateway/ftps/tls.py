@@ -22,9 +22,9 @@ from typing import Any
 
 from OpenSSL import SSL
 
-BLOCK = 1 << 20
+BLOCK = 1 << 19
 """Bytes handed to the sink at a time."""
-GULP = 1 << 18
+GULP = 1 << 17
 """Bytes taken from the socket at a time."""
 RECORD = 1 << 14
 """A TLS record's greatest payload (RFC 8446 §5.1)."""

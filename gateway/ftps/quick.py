@@ -80,6 +80,7 @@ class QuickStream(TlsStream):
         plain, plain_at = desk.plain, desk.plain_at
         parts: list[bytes] = []
         arrived: int | None = RECORD
+        fed = False
         while True:
             if self._unread:
                 while (got := read(ssl, plain_at, RECORD)) > 0:
@@ -95,13 +96,16 @@ class QuickStream(TlsStream):
             try:
                 arrived = self.sock.recv_into(desk.arrived)
             except BlockingIOError:
+                if fed and not parts:  # no word of the peer's, but TLS's own (a renegotiation): it is answered now
+                    with contextlib.suppress(OSError):
+                        self.flush()
                 return b"".join(parts), Flow.WAITING
             except OSError:
                 return b"".join(parts), Flow.RESET
             if not arrived:
                 return b"".join(parts), Flow.FIN
             _lib.BIO_write(self._into, desk.arrived_at, arrived)
-            self._unread = True
+            self._unread = fed = True
 
     def _pour(self, basin: Basin, sink: Callable[[memoryview], None], budget: int) -> Flow:
         take, gulp, gulp_at, block, block_at = (

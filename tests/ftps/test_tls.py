@@ -6,7 +6,9 @@ import asyncio
 import datetime as dt
 import os
 import shutil
+import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,8 @@ def test_renegotiation_is_refused_and_harms_nobody_else(door: Door, acme: Custom
         context = SSL.Context(SSL.TLS_CLIENT_METHOD)
         context.set_max_proto_version(SSL.TLS1_2_VERSION)
         asking.socket.settimeout(None)
+        patience = struct.pack("@ll", 20, 0)  # the idle timeout of a session that is not logged in would end it, too
+        asking.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
         client = SSL.Connection(context, asking.socket)
         client.set_connect_state()
         client.do_handshake()

@@ -84,6 +84,9 @@ class Session(Connection):
                 self._timeout_handle.cancel()
             if self.transport is not None:
                 self.transport.close()
+            # Both know us: together we would keep TLS's buffers until the garbage collector's last generation.
+            del self._writer
+            self._client_connected_cb = None
 
     async def _converse(self) -> None:
         await self._listener.admit(self, self._inbox)

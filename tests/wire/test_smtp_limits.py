@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
 import time
+from asyncio.sslproto import SSLProtocol
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -269,3 +271,24 @@ def test_a_stopping_door_sends_idle_peers_away_and_lets_a_message_finish(state: 
         busy.close()
         stopping.join(30)
         assert not stopping.is_alive()
+
+
+def test_a_tls_session_that_has_ended_keeps_no_buffers(state: Path) -> None:
+    """A quarter of a MiB each: a busy hour of them would stay until the garbage collector's last generation."""
+
+    def kept() -> int:
+        return sum(isinstance(each, SSLProtocol) for each in gc.get_objects())
+
+    with mail_door(state) as door:
+        gc.collect()
+        before = kept()
+        gc.disable()
+        try:
+            for _ in range(10):
+                with begun(Wire.connect(door.address)) as wire:
+                    wire.talk("C: STARTTLS\nS: 220 *")
+                    wire.start_tls()
+                    wire.talk("C: EHLO client.example.com\nS: ...\nS: 250 *\nC: QUIT\nS: 221 *")
+            until(lambda: kept() <= before, "what they took is given back")
+        finally:
+            gc.enable()

@@ -1,33 +1,16 @@
 """Files: found, taken out of the spool, filed under another SR.
 
-Rules: what is exported is hashed on the way and appears under its name only when it is whole and right. An analyst's
-choice of SR outlasts a rename. A mail's attachment is exported like a file, by its id. Never: a change of any bytes.
+Rules: an analyst's choice of SR outlasts a rename. A mail's attachment is exported like a file, by its id.
 """
 
-import asyncio
-import hashlib
-import os
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
+from gateway.admin import export as exporting
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of, request_of
+from gateway.admin.export import Bytes
 from gateway.domain.records import Version, VersionState
 from gateway.store import Transaction, accounts, files, updates, uploads
-
-BLOCK: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class Bytes:
-    """What is to be exported: where it lies, and what it must turn out to be."""
-
-    id: str
-    name: str
-    source: Path
-    size: int
-    sha256: str | None
 
 
 async def listing(
@@ -75,16 +58,7 @@ async def assign(desk: Desk, file_id: str, number: str) -> views.View:
 
 async def export(desk: Desk, file_id: str, target: Path, *, replace: bool = False) -> views.View:
     """Copy a file's or an attachment's bytes to *target*, a folder or a new file's path. Raises Refused."""
-    found = await _bytes(desk, file_id)
-    if target.is_dir():
-        target = target / found.name
-    if target.exists() and target.stat().st_size > 0 and not replace:
-        raise Refused(f"{target} is there already; nothing was written")
-    try:
-        digest, size = await asyncio.to_thread(_copy, found, target)
-    except OSError as error:
-        raise Refused(f"{error.filename or target}: {error.strerror}; nothing was written") from None
-    return {"id": found.id, "path": str(target), "size": size, "sha256": digest}
+    return await exporting.export(await _bytes(desk, file_id), target, replace=replace)
 
 
 async def _bytes(desk: Desk, file_id: str) -> Bytes:
@@ -92,14 +66,14 @@ async def _bytes(desk: Desk, file_id: str) -> Bytes:
         attachment = await updates.attachment(connection, file_id)
         if attachment is not None:
             source = desk.spool.path(attachment.sha256, attachment.id)
-            return Bytes(file_id, safe_name(attachment.name), source, attachment.size, attachment.sha256)
+            return Bytes(file_id, safe_name(attachment.name), source, attachment.sha256)
         version = await _version(connection, file_id)
     name = safe_name(version.path)
     if version.state in {VersionState.RECEIVING, VersionState.PARTIAL}:
-        return Bytes(file_id, name, desk.spool.incoming_path(version.id), -1, None)
+        return Bytes(file_id, name, desk.spool.incoming_path(version.id), None)
     if version.sha256 is None:
         raise Refused(f"the bytes of {version.path} are not kept any more")
-    return Bytes(file_id, name, desk.spool.path(version.sha256, version.id), version.size, version.sha256)
+    return Bytes(file_id, name, desk.spool.path(version.sha256, version.id), version.sha256)
 
 
 async def _version(connection: Transaction, file_id: str) -> Version:
@@ -114,23 +88,3 @@ def safe_name(path: str) -> str:
     name = "".join(letter if letter.isprintable() and letter not in '<>:"|?*' else "_" for letter in path)
     name = PurePosixPath(name.replace("\\", "/")).name.lstrip(".")
     return name.encode()[:200].decode(errors="ignore") or "file"
-
-
-def _copy(found: Bytes, target: Path) -> tuple[str, int]:
-    """Copy under another name, compare, sync, and only then give it its name."""
-    digest, size = hashlib.sha256(), 0
-    unfinished = target.with_name(f".{target.name[:200]}.{found.id}")
-    try:
-        with open(found.source, "rb") as source, open(unfinished, "xb") as copy:
-            while block := source.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-                copy.write(block)
-            copy.flush()
-            os.fsync(copy.fileno())
-        if found.sha256 is not None and digest.hexdigest() != found.sha256:
-            raise Refused(f"{found.source} is not what was received (its SHA-256 differs); run `gateway spool verify`")
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return digest.hexdigest(), size

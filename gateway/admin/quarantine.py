@@ -6,12 +6,12 @@ A crash between a discard's commit and the removal of a large mail's file leaves
 """
 
 import asyncio
-import os
-import shutil
 from pathlib import Path
 
+from gateway.admin import export as exporting
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of_id, request_of
+from gateway.admin.export import Bytes
 from gateway.domain.policy import Mark
 from gateway.store import Transaction, mails, quarantine, updates
 from gateway.store.quarantine import Held
@@ -85,27 +85,8 @@ async def export(desk: Desk, mail_id: str, target: Path) -> views.View:
         raw = await mails.raw(connection, mail_id) if found.kept == mails.KEPT_IN_ROW else None
     if found.kept == mails.KEPT_NOWHERE:
         raise Refused(f"the bytes of mail {mail_id} are not kept any more")
-    if target.is_dir():
-        target = target / f"{mail_id}.eml"
-    try:
-        await asyncio.to_thread(
-            _write, raw if raw is not None else desk.spool.path(found.sha256 or "", mail_id), target
-        )
-    except FileExistsError:
-        raise Refused(f"{target} is there already; nothing was written") from None
-    except OSError as error:
-        raise Refused(f"{error.filename or target}: {error.strerror}; nothing was written") from None
-    return {"id": mail_id, "path": str(target), "size": found.size, "sha256": found.sha256}
-
-
-def _write(source: bytes | Path, target: Path) -> None:
-    """Write a customer's mail where only this user reads it. Raises OSError."""
-    with open(target, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
-        if isinstance(source, bytes):
-            file.write(source)
-        else:
-            with open(source, "rb") as bytes_:
-                shutil.copyfileobj(bytes_, file)
+    source = raw if raw is not None else desk.spool.path(found.sha256 or "", mail_id)
+    return await exporting.export(Bytes(mail_id, f"{mail_id}.eml", source, found.sha256, private=True), target)
 
 
 def _unknown(mail_id: str) -> Refused:

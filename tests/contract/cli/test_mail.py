@@ -222,6 +222,15 @@ def test_a_held_mail_is_read_before_it_is_decided_about(acme: Shell, tmp_path: P
     assert "not kept any more" in acme("quarantine", "export", mail, "--to", str(tmp_path / "y"), code=1).err
 
 
+def test_a_held_mail_that_rotted_is_not_handed_out_as_if_it_were_whole(acme: Shell, tmp_path: Path) -> None:
+    mail = receive(acme, "quarantined", large=True)
+    [kept] = [path for path in (acme.home / "state").glob("files/*/*") if path.is_file()]
+    kept.chmod(0o600)
+    kept.write_bytes(b"rot")
+    assert "its SHA-256 differs" in acme("quarantine", "export", mail, "--to", str(tmp_path / "x"), code=1).err
+    assert list(tmp_path.glob("*x*")) == []
+
+
 @pytest.mark.parametrize("large", [False, True])
 def test_a_discarded_mail_loses_its_bytes_and_keeps_its_row(acme: Shell, large: bool) -> None:
     mail = receive(acme, "quarantined", large=large)

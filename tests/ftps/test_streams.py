@@ -1,0 +1,128 @@
+"""TLS streams over a pair of sockets, by both ways: what arrives, how it ends, and what others leave in OpenSSL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from OpenSSL import SSL
+
+from gateway import selfsigned
+from gateway.ftps import quick
+from gateway.ftps.identity import Identity
+from gateway.ftps.quick import QuickStream
+from gateway.ftps.tls import GULP, RECORD, Flow, TlsStream
+
+SAMPLE = os.urandom(3 * RECORD + 1)
+
+Pair = tuple[TlsStream, SSL.Connection]
+Read = Callable[[TlsStream], tuple[bytes, Flow]]
+_lib = quick._lib
+
+
+@pytest.fixture(params=[TlsStream, QuickStream], ids=["public", "quick"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
+    """A stream of ours and its client, over TCP, their handshake done."""
+    certificate = (tmp_path / "c.pem", tmp_path / "k.pem")
+    selfsigned.make(*certificate, ["localhost"])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        theirs = socket.create_connection(listening.getsockname())
+        ours, _ = listening.accept()
+    ours.setblocking(False)
+    stream = request.param(Identity([certificate]).realm().connection(), ours, withhold=True)
+    with theirs:
+        client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), theirs)
+        client.set_connect_state()
+        theirs.setblocking(False)
+        while not stream.handshake():
+            with contextlib.suppress(SSL.WantReadError):
+                client.do_handshake()
+        yield stream, client
+    stream.close()
+
+
+def leave_an_error() -> None:
+    """What a call into OpenSSL that failed in this thread leaves when nobody asks it why."""
+    _lib.ERR_put_error(20, 0, 1, b"elsewhere.c", 1)
+    assert _lib.ERR_peek_error()
+
+
+def poured(stream: TlsStream) -> tuple[bytes, Flow]:
+    arrived = bytearray()
+    while (flow := stream.pour(lambda block: arrived.extend(block), GULP)) in (Flow.MORE, Flow.WAITING):
+        pass
+    return bytes(arrived), flow
+
+
+def received(stream: TlsStream) -> tuple[bytes, Flow]:
+    arrived = b""
+    while True:
+        some, flow = stream.receive()
+        arrived += some
+        if flow is not Flow.WAITING:
+            return arrived, flow
+
+
+@pytest.mark.parametrize("read", [poured, received])
+def test_all_that_was_sent_arrives_and_how_it_ended(pair: Pair, read: Read) -> None:
+    stream, client = pair
+    client.sendall(SAMPLE)
+    client.shutdown()
+    assert read(stream) == (SAMPLE, Flow.CLOSE_NOTIFY)
+
+
+@pytest.mark.parametrize("read", [poured, received])
+def test_an_end_without_a_word(pair: Pair, read: Read) -> None:
+    stream, client = pair
+    client.sendall(SAMPLE)
+    client.sock_shutdown(socket.SHUT_WR)
+    assert read(stream) == (SAMPLE, Flow.FIN)
+
+
+@pytest.mark.parametrize("read", [poured, received])
+def test_a_reset(pair: Pair, read: Read) -> None:
+    stream, client = pair
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    assert read(stream) == (b"", Flow.RESET)
+
+
+class _Older:
+    """OpenSSL before 4.0: SSL_get_error(3) looks into the thread's list of errors first, whoever made them."""
+
+    def SSL_get_error(self, ssl: Any, result: int) -> int:
+        if result <= 0 and _lib.ERR_peek_error():
+            return int(_lib.SSL_ERROR_SSL)
+        return int(_lib.SSL_get_error(ssl, result))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_lib, name)
+
+
+@pytest.mark.parametrize("pair", [QuickStream], indirect=True, ids=["quick"])
+@pytest.mark.parametrize("read", [poured, received])
+def test_what_another_call_left_in_the_thread_breaks_no_stream(
+    pair: Pair, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quick, "_lib", _Older())
+    stream, client = pair
+    client.sendall(SAMPLE)
+    leave_an_error()
+    client.shutdown()
+    assert read(stream) == (SAMPLE, Flow.CLOSE_NOTIFY)
+
+
+@pytest.mark.parametrize("pair", [QuickStream], indirect=True, ids=["quick"])
+def test_nor_does_it_break_who_waits(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quick, "_lib", _Older())
+    stream, _ = pair
+    leave_an_error()
+    assert stream.receive() == (b"", Flow.WAITING)
+    leave_an_error()
+    assert stream.pour(lambda block: None, GULP) is Flow.WAITING

@@ -64,23 +64,17 @@ class QuickStream(TlsStream):
         self.engine._raise_ssl_error(self._ssl, done)
         raise SSL.Error("the handshake failed")
 
-    def _take(self) -> int | None:
+    def _take(self) -> int | Flow:
         desk = _desk
-        try:
-            arrived = self.sock.recv_into(desk.arrived)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return 0
-        if arrived:
+        arrived = self._arrival(desk.arrived)
+        if not isinstance(arrived, Flow):
             _lib.BIO_write(self._into, desk.arrived_at, arrived)
         return arrived
 
     def receive(self) -> tuple[bytes, Flow]:
-        read, ssl, desk = _lib.SSL_read, self._ssl, _desk
-        plain, plain_at = desk.plain, desk.plain_at
+        read, ssl, plain, plain_at = _lib.SSL_read, self._ssl, _desk.plain, _desk.plain_at
         parts: list[bytes] = []
-        arrived: int | None = RECORD
+        taken: int | Flow = RECORD
         fed = False
         while True:
             if self._unread:
@@ -93,30 +87,17 @@ class QuickStream(TlsStream):
                     _lib.ERR_clear_error()
                     flow = Flow.CLOSE_NOTIFY if error == _lib.SSL_ERROR_ZERO_RETURN else Flow.BROKEN
                     return b"".join(parts), flow
-                if (parts and arrived != RECORD) or len(parts) >= MESSAGES:
+                if (parts and taken != RECORD) or len(parts) >= MESSAGES:
                     return b"".join(parts), Flow.WAITING  # whatever else there is, the socket tells
-            try:
-                arrived = self.sock.recv_into(desk.arrived)
-            except BlockingIOError:
-                if fed and not parts:  # no word of the peer's, but TLS's own (a renegotiation): it is answered now
-                    with contextlib.suppress(OSError):
-                        self.flush()
-                return b"".join(parts), Flow.WAITING
-            except OSError:
-                return b"".join(parts), Flow.RESET
-            if not arrived:
-                return b"".join(parts), Flow.FIN
-            _lib.BIO_write(self._into, desk.arrived_at, arrived)
+            taken = self._take()
+            if isinstance(taken, Flow):
+                if taken is Flow.WAITING and fed and not parts:
+                    self._answer()
+                return b"".join(parts), taken
             self._unread = fed = True
 
     def _pour(self, basin: Basin, sink: Callable[[memoryview], None], budget: int) -> Flow:
-        take, gulp, gulp_at, block, block_at = (
-            self.sock.recv_into,
-            basin.gulp,
-            basin.gulp_at,
-            basin.block,
-            basin.block_at,
-        )
+        gulp, gulp_at, block, block_at = basin.gulp, basin.gulp_at, basin.block, basin.block_at
         ssl, into, read, write = self._ssl, self._into, _lib.SSL_read, _lib.BIO_write
         level, full = basin.level, BLOCK - RECORD
         _lib.ERR_clear_error()
@@ -134,14 +115,9 @@ class QuickStream(TlsStream):
                 return Flow.CLOSE_NOTIFY if error == _lib.SSL_ERROR_ZERO_RETURN else Flow.BROKEN
             if budget <= 0:
                 return Flow.MORE
-            try:
-                arrived = take(gulp)
-            except BlockingIOError:
-                return Flow.WAITING
-            except OSError:
-                return Flow.RESET
-            if not arrived:
-                return Flow.FIN
+            arrived = self._arrival(gulp)
+            if isinstance(arrived, Flow):
+                return arrived
             write(into, gulp_at, arrived)
             budget -= arrived
 

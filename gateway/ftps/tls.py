@@ -115,7 +115,7 @@ class TlsStream:
             try:
                 self.established = self._step()
             except SSL.Error as error:
-                self._say_why()
+                self._answer()
                 raise HandshakeFailed(why(error)) from error
             if self.engine.get_app_data() == "foreign":
                 raise HandshakeFailed("the client asked for another protocol than FTP (ALPN)")
@@ -123,9 +123,9 @@ class TlsStream:
                 self.flush()
             if not self.established:
                 taken = self._take()
-                if taken is None:
+                if taken is Flow.WAITING:
                     return False
-                if not taken:
+                if isinstance(taken, Flow):
                     raise HandshakeFailed("the connection ended during the TLS handshake")
         return True
 
@@ -137,23 +137,29 @@ class TlsStream:
             return False
         return True
 
-    def _say_why(self) -> None:
+    def _answer(self) -> None:
+        """Let TLS's own words out: an alert, or the answer to what was none of the peer's (a renegotiation)."""
         with contextlib.suppress(OSError):
             self.flush()
 
-    def _take(self) -> int | None:
-        """Move what the socket has into the engine: bytes moved, 0 at the end, None when there is nothing now."""
-        try:
-            arrived = self.sock.recv(RECORD)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return 0
-        if arrived:
-            self.engine.bio_write(arrived)
-        return len(arrived)
-
     # in
+
+    def _arrival(self, into: memoryview) -> int | Flow:
+        """How many bytes the socket put *into*, or why none: WAITING, FIN, or RESET."""
+        try:
+            return self.sock.recv_into(into) or Flow.FIN
+        except BlockingIOError:
+            return Flow.WAITING
+        except OSError:
+            return Flow.RESET
+
+    def _take(self) -> int | Flow:
+        """Move what the socket has, a record at the most, into the engine: how many bytes, or why none."""
+        block = memoryview(bytearray(RECORD))
+        arrived = self._arrival(block)
+        if not isinstance(arrived, Flow):
+            self.engine.bio_write(block[:arrived])
+        return arrived
 
     def receive(self) -> tuple[bytes, Flow]:
         """What arrived, for a channel of small messages, and how far that came."""
@@ -170,18 +176,11 @@ class TlsStream:
                 return b"".join(parts), Flow.CLOSE_NOTIFY
             except SSL.Error:
                 return b"".join(parts), Flow.BROKEN
-            try:
-                arrived = self.sock.recv(RECORD)
-            except BlockingIOError:
-                if fed and not parts:  # no word of the peer's, but TLS's own (a renegotiation): it is answered now
-                    with contextlib.suppress(OSError):
-                        self.flush()
-                return b"".join(parts), Flow.WAITING
-            except OSError:
-                return b"".join(parts), Flow.RESET
-            if not arrived:
-                return b"".join(parts), Flow.FIN
-            self.engine.bio_write(arrived)
+            taken = self._take()
+            if isinstance(taken, Flow):
+                if taken is Flow.WAITING and fed and not parts:
+                    self._answer()
+                return b"".join(parts), taken
             fed = True
 
     def pour(self, sink: Callable[[memoryview], None], budget: int) -> Flow:
@@ -204,7 +203,7 @@ class TlsStream:
         return flow
 
     def _pour(self, basin: Basin, sink: Callable[[memoryview], None], budget: int) -> Flow:
-        take, gulp, block, full = self.sock.recv_into, basin.gulp, basin.block, BLOCK - RECORD
+        gulp, block, full = basin.gulp, basin.block, BLOCK - RECORD
         read, write = self.engine.recv_into, self.engine.bio_write
         while True:
             try:
@@ -221,14 +220,9 @@ class TlsStream:
                 return Flow.BROKEN
             if budget <= 0:
                 return Flow.MORE
-            try:
-                arrived = take(gulp)
-            except BlockingIOError:
-                return Flow.WAITING
-            except OSError:
-                return Flow.RESET
-            if not arrived:
-                return Flow.FIN
+            arrived = self._arrival(gulp)
+            if isinstance(arrived, Flow):
+                return arrived
             write(gulp[:arrived])
             budget -= arrived
 

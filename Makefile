@@ -16,20 +16,25 @@ COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '$(UNUSED)' .venv/lib || true
 
 setup: .venv/.ready
 
+# A Python without ensurepip (Debian's without python3-venv) leaves half a .venv, on which the next try would stumble.
 .venv/bin/python:
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; this is " \
+	  + sys.version.split()[0] + ". Name another one: make PYTHON=python3.11 …")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
 .venv/.runnable: requirements-run.lock pyproject.toml | .venv/bin/python
-	$(INSTALL) requirements-run.lock
-	$(INSTALL_SELF)
-	$(COMPILE)
-	touch $@
+	@echo "# Fetching the packages into .venv, this once; it takes a minute."
+	@$(INSTALL) requirements-run.lock
+	@$(INSTALL_SELF)
+	@$(COMPILE)
+	@touch $@
 
 .venv/.ready: requirements.lock pyproject.toml | .venv/bin/python
-	$(INSTALL) requirements.lock
-	$(INSTALL_SELF)
-	$(COMPILE)
-	touch .venv/.runnable $@
+	@echo "# Fetching the packages and the test tools into .venv, this once; it takes a minute or two."
+	@$(INSTALL) requirements.lock
+	@$(INSTALL_SELF)
+	@$(COMPILE)
+	@touch .venv/.runnable $@
 
 run: .venv/.runnable
 	@$(BIN)/python -m compileall -qq gateway

@@ -38,6 +38,8 @@ CONFIG = Path("examples/demo.toml")
 SOLD_TO, END_USER, LOGIN = "Acme Telecom", "Acme Contact Centre", "acme-demo"
 CONTACT, NAME = "eva@example.com", "Eva Example"
 SR = "12345"
+_TROUBLE = "(curl|put): |not found"
+"""What else is shown of a client's words: why it failed, and the shell's when the client is not installed."""
 
 
 def main() -> int:
@@ -133,8 +135,8 @@ def guide(config: Config, addresses: Mapping[str, str], archive: Path, password:
 
 # Ctrl-C here ends the gateway.
 """
-    file, alias = _here(archive), config.regions[0].alias
-    curl = f"curl --silent --show-error --ssl-reqd --cacert {_here(config.ftps.certificate or Path())}"
+    file, alias, certificate = _here(archive), config.regions[0].alias, _here(config.ftps.certificate or Path())
+    curl = f"curl --silent --show-error --ssl-reqd --cacert {certificate}"
     mail = f"""{curl} --url smtp://{smtp}/client.example.com \\
   --mail-from {CONTACT} --mail-rcpt {alias} -H 'From: {NAME} <{CONTACT}>' -H 'To: {alias}' \\"""
     return f"""
@@ -142,24 +144,26 @@ def guide(config: Config, addresses: Mapping[str, str], archive: Path, password:
 
 # (a) Upload a log for SR {SR} with curl; what the server answers at the end is the receipt.
 {curl} --user {shlex.quote(f"{LOGIN}:{password}")} \\
-  --upload-file {file} ftp://{ftps}/SR-{SR}/ --verbose 2>&1 | grep -E '^(< 226|curl:)'
+  --upload-file {file} ftp://{ftps}/SR-{SR}/ --verbose 2>&1 | grep -E '^< (226|[45])|{_TROUBLE}'
 
 #     The same with lftp, under another name.
-lftp -c "set cmd:fail-exit yes; set net:max-retries 2; set ssl:ca-file {_here(config.ftps.certificate or Path())}; \\
-  set ftp:ssl-force yes; set ftp:ssl-protect-data yes; \\
-  open -u {LOGIN},{password} ftp://{ftps}; put {file} -o SR-{SR}/logs-by-lftp.zip"
+lftp -c "debug 4; set cmd:fail-exit yes; set net:max-retries 2; \\
+  set ssl:ca-file {certificate}; set ftp:ssl-force yes; set ftp:ssl-protect-data yes; \\
+  open -u {LOGIN},{password} ftp://{ftps}; put {file} -o SR-{SR}/logs-by-lftp.zip" 2>&1 \\
+  | grep -E '^<--- (226|[45])|{_TROUBLE}'
 
-# (b) Send a mail about SR {SR}, with the log attached.
+# (b) Send a mail about SR {SR}, with the log attached; the answer says where it was filed.
 {mail}
   -H 'Subject: SR# {SR} the log of this morning' \\
-  -F '=Hello, the log is attached.;type=text/plain' -F 'file=@{file};encoder=base64'
+  -F '=Hello, the log is attached.;type=text/plain' -F 'file=@{file};encoder=base64' \\
+  --verbose 2>&1 | grep -E '^< (250 2\\.6|[45])|{_TROUBLE}'
 
 # (c) What support sees of SR {SR}: both files and the update.
 {gateway} sr show {SR}
 
 # (d) What somebody is told who wants to open an SR by mail.
 {mail}
-  -H 'Subject: Calls are dropped' -F '=Please help.;type=text/plain' --verbose 2>&1 | grep '^< 5'
+  -H 'Subject: Calls are dropped' -F '=Please help.;type=text/plain' --verbose 2>&1 | grep -E '^< 5|not found'
 
 # Ctrl-C here ends the gateway; started again, everything is still there.
 """

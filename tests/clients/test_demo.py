@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -102,6 +103,8 @@ def test_the_printed_commands_work_when_pasted_and_after_a_second_start_and_afte
 
     receipt, _, refusal = said.partition("< 550")
     assert "< 226" in receipt
+    assert "<--- 226" in receipt, "lftp shows the receipt, too"
+    assert "< 250 2.6.0 Filed under SR 12345" in receipt, "and the mail its own"
     assert sha256 in receipt, "the 226 names the SHA-256 that sha256sum prints"
     assert "SR: 12345" in receipt
     assert refusal, "a mail that would open an SR is refused"
@@ -136,6 +139,22 @@ def test_the_printed_commands_work_when_pasted_and_after_a_second_start_and_afte
     after = demo.start()
     assert password_in(after) not in (password_in(printed), reset["password"]), "one that was reset is made anew"
     assert "< 226" in demo.paste(after)
+
+
+@needs("curl", "lftp")
+def test_a_client_that_is_not_installed_or_not_let_in_says_so(demo: Demo) -> None:
+    printed = demo.start()
+    (demo.folder / "bin").mkdir()
+    grep = shutil.which("grep")
+    assert grep is not None
+    (demo.folder / "bin" / "grep").symlink_to(grep)
+    said = demo.paste(f"PATH=$PWD/bin\n{printed}")
+    assert len(re.findall("curl: command not found", said)) == 3
+    assert len(re.findall("lftp: command not found", said)) == 1
+
+    said = demo.paste(printed.replace(password_in(printed), "guessed"))
+    assert "< 530 Login incorrect" in said
+    assert "<--- 530 Login incorrect" in said
 
 
 def test_a_store_with_accounts_of_its_own_gets_no_demo_account(demo: Demo) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -47,15 +46,6 @@ ENVIRONMENTS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _wait_until_quiet(pid: int, group: Path | None) -> None:
-    """Wait until nothing is started any more: housekeeping opens after the doors."""
-    for _ in range(60):
-        before = measure.cpu_seconds(pid, group)
-        time.sleep(0.5)
-        if measure.cpu_seconds(pid, group) - before < 0.03:
-            return
-
-
 class Gateway(Server):
     """A running gateway of one variant, with an account, a Designated Contact and an open SR."""
 
@@ -72,7 +62,6 @@ class Gateway(Server):
         self.gateway.environment = {**os.environ, **ENVIRONMENTS[variant]}
         self.gateway.start()
         assert self.gateway.process is not None
-        _wait_until_quiet(self.gateway.process.pid, group)
         ports = {name: port for name, (_, port) in self.gateway.addresses.items()}
         super().__init__(
             name=variant,
@@ -87,6 +76,7 @@ class Gateway(Server):
             recipient="support@example.com",
             subject=f"SR# {SR} load",
         )
+        self.come_to_rest()  # housekeeping opens after the doors
 
     def door(self, name: str) -> int:
         """The process id of a door."""

@@ -20,6 +20,11 @@ from pathlib import Path
 from bench import measure
 
 PATIENCE = 30.0
+REST_STEP = 0.5
+REST_MOST = 120.0
+"""Seconds that a server may go on working after its last answer."""
+RESTS = 0.05
+"""The part of a processor that a resting server may use."""
 
 
 @dataclass
@@ -45,6 +50,14 @@ class Server:
 
     def cpu_seconds(self) -> float:
         return measure.cpu_seconds(self.pid, self.group)
+
+    def come_to_rest(self) -> None:
+        """Wait until the server does nothing any more: what it does after its answers is part of their price."""
+        for _ in range(int(REST_MOST / REST_STEP)):
+            before = self.cpu_seconds()
+            time.sleep(REST_STEP)
+            if self.cpu_seconds() - before < RESTS * REST_STEP:
+                return
 
     def stop(self) -> None:
         self.process.terminate()

@@ -16,7 +16,7 @@ from bench.peers import Server
 
 BIN = Path(__file__).with_name("bin")
 SETTLE = 0.3
-"""Seconds after a load, so that what the server does at its end is counted too."""
+"""Seconds between the sessions of a load and the load itself."""
 
 IDLE = 5.0
 """Seconds over which the CPU of idle sessions is taken."""
@@ -45,7 +45,7 @@ def run(case: Case, server: Server, rep: int) -> dict[str, Any]:
     if not said:
         raise RuntimeError(f"{' '.join(command)} said nothing: {load.communicate()[1]}")
     row: dict[str, Any] = {"case": case.name, "server": server.name, "rep": rep, **json.loads(said)}
-    time.sleep(SETTLE)
+    server.come_to_rest()
     row["cpu_s"] = server.cpu_seconds() - cpu
     if case.memory == "tree":
         time.sleep(1)

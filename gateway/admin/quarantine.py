@@ -11,9 +11,8 @@ from pathlib import Path
 from gateway.admin import export as exporting
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of_id, request_of
-from gateway.admin.export import Bytes
 from gateway.domain.policy import Mark
-from gateway.store import Transaction, mails, quarantine, updates
+from gateway.store import Transaction, quarantine, updates
 from gateway.store.quarantine import Held
 
 
@@ -79,14 +78,10 @@ async def export(desk: Desk, mail_id: str, target: Path) -> views.View:
     Raises Refused.
     """
     async with desk.reading() as connection:
-        found = await quarantine.by_id(connection, mail_id)
-        if found is None:
+        if await quarantine.by_id(connection, mail_id) is None:
             raise _unknown(mail_id)
-        raw = await mails.raw(connection, mail_id) if found.kept == mails.KEPT_IN_ROW else None
-    if found.kept == mails.KEPT_NOWHERE:
-        raise Refused(f"the bytes of mail {mail_id} are not kept any more")
-    source = raw if raw is not None else desk.spool.path(found.sha256 or "", mail_id)
-    return await exporting.export(Bytes(mail_id, f"{mail_id}.eml", source, found.sha256, private=True), target)
+        found = await exporting.mail(desk, connection, mail_id)
+    return await exporting.export(found, target)
 
 
 def _unknown(mail_id: str) -> Refused:

@@ -1,5 +1,8 @@
 """Updates: what contacts wrote by mail, as support sees it."""
 
+from pathlib import Path
+
+from gateway.admin import export as exporting
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, request_of
 from gateway.domain.policy import Mark
@@ -24,6 +27,16 @@ async def show(desk: Desk, update_id: str) -> views.View:
         "mail": found.mail_id,
         "examined": views.moment(found.examined_at),
     }
+
+
+async def export(desk: Desk, update_id: str, target: Path) -> views.View:
+    """Write the mail that an update came in, byte for byte, to *target*, a folder or a new file's path.
+
+    Raises Refused.
+    """
+    async with desk.reading() as connection:
+        found = await exporting.mail(desk, connection, (await update_of(connection, update_id)).mail_id)
+    return await exporting.export(found, target)
 
 
 async def publish(desk: Desk, update_id: str) -> views.View:

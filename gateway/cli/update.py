@@ -1,5 +1,6 @@
 """``gateway update``: what contacts wrote by mail."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,19 @@ def move(
     from gateway.admin import updates
 
     _brief(frame.run(context, lambda desk: updates.move(desk, update, to)), json)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    update: Id,
+    to: Annotated[Path, typer.Option(metavar="PATH", help="A folder, or the path of a file that is not there yet.")],
+    json: frame.Json = False,
+) -> None:
+    """Write the mail that an update came in, byte for byte as it was received; compared with its SHA-256."""
+    from gateway.admin import updates
+
+    show.details(frame.run(context, lambda desk: updates.export(desk, update, to)), json)
 
 
 @app.command("show")

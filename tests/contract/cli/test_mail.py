@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import select
 
 from gateway.domain.ids import new_id
 from gateway.spool import Spool
-from gateway.store import Store, Transaction, audit, holdings, mails, one_by_one, requests, updates
+from gateway.store import Store, Transaction, audit, holdings, mails, one_by_one, quarantine, requests, updates
 from gateway.store.tables import events
 from gateway.store.tables import requests as requests_table
 
@@ -220,6 +221,38 @@ def test_a_held_mail_is_read_before_it_is_decided_about(acme: Shell, tmp_path: P
     assert "there is no mail" in acme("quarantine", "export", "x", "--to", str(tmp_path), code=1).err
     acme("quarantine", "discard", mail)
     assert "not kept any more" in acme("quarantine", "export", mail, "--to", str(tmp_path / "y"), code=1).err
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_the_mail_of_an_update_is_exported_as_it_was_received(acme: Shell, tmp_path: Path, large: bool) -> None:
+    update = receive(acme, large=large)
+    said = acme.json("update", "export", update, "--to", str(tmp_path))
+    written = Path(said["path"])
+    assert written == tmp_path / f"{update}.eml"
+    assert written.read_bytes() == b"raw"
+    assert (said["size"], said["sha256"]) == (3, hashlib.sha256(b"raw").hexdigest())
+    assert written.stat().st_mode & 0o777 == 0o600
+    assert "is there already" in acme("update", "export", update, "--to", str(written), code=1).err
+    assert "there is no update" in acme("update", "export", "x", "--to", str(tmp_path), code=1).err
+
+
+def test_the_mail_of_an_update_that_is_not_kept_or_lies_elsewhere_or_rotted_is_refused(
+    acme: Shell, tmp_path: Path
+) -> None:
+    update, target = receive(acme, large=True), str(tmp_path / "x")
+    [kept] = [path for path in (acme.home / "state").glob("files/*/*") if path.is_file()]
+    kept.chmod(0o600)
+    kept.write_bytes(b"rot")
+    assert "its SHA-256 differs" in acme("update", "export", update, "--to", target, code=1).err
+    kept.unlink()
+    assert "not in this host's spool" in acme("update", "export", update, "--to", target, code=1).err
+
+    async def forget(store: Store) -> None:
+        await store.write(one_by_one(quarantine.forget_bytes), update)
+
+    in_store(acme, forget)
+    assert "not kept any more" in acme("update", "export", update, "--to", target, code=1).err
+    assert list(tmp_path.glob("*x*")) == []
 
 
 def test_a_held_mail_that_rotted_is_not_handed_out_as_if_it_were_whole(acme: Shell, tmp_path: Path) -> None:

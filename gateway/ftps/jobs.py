@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from gateway.domain import evidence, names
 from gateway.domain.evidence import Ending, Grounds, Judgement
 from gateway.domain.ids import new_id
 from gateway.domain.replies import Refusal, Reply, ftp
+from gateway.ftps.allowance import Bounds
 from gateway.ftps.awaiting import Awaiting, block
 from gateway.ftps.looking import PROOF_WAIT, Finding, Look
 from gateway.ftps.tls import TlsStream
@@ -29,39 +29,43 @@ from gateway.spool import Fenced
 from gateway.store.uploads import Superseded
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 log = get(__name__)
-
 
 LOOK_AT_DISK = 64 << 20
 """Bytes of an upload between two looks at the room that is left on the disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far an upload may grow, in bytes; None: as far as the disk has room."""
-
-    largest: int | None = None
-    quota_left: int | None = None
-
-
-class _Job:
-    """What both kinds share."""
+class Job:
+    """A transfer that was asked for, from its 150 on. It says its own last reply and then calls ``Session.moved``."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.transfer: Transfer | None = None
+
+    def start(self, stream: TlsStream) -> None:
+        """The data connection is there: move the bytes."""
+        raise NotImplementedError
+
+    def abandon(self, reply: Reply, reason: str) -> None:
+        """No data connection comes: say *reply*; *reason* is for the operator."""
+        raise NotImplementedError
+
+    def cut(self, ending: Ending) -> None:
+        """End now, whatever state it is in."""
+        raise NotImplementedError
 
     def _end(self, reply: Reply) -> None:
         self.session.reply(reply)
         self.session.moved()
 
     def status(self) -> str:
+        """How far it is, for STAT."""
         return ftp.WAITING_FOR_DATA if self.transfer is None else ftp.under_way(self.transfer.progress)
 
 
-class UploadJob(_Job):
+class UploadJob(Job):
     """One STOR or APPE, from its 150 to its 226 or 426."""
 
     def __init__(
@@ -92,7 +96,7 @@ class UploadJob(_Job):
         session, settings = self.session, self.session.shared.settings
         self._resumed = stream.resumed
         self.transfer = receiving = Receiving(
-            session.loop, stream, self._take, self._ended, settings.stall_timeout, session.throttles
+            session.loop, stream, self._take, self._ended, settings.stall_timeout, session.allowance.throttles
         )
         receiving.start()
 
@@ -241,7 +245,7 @@ class UploadJob(_Job):
         return ftp.failure(identifier)
 
 
-class SendJob(_Job):
+class SendJob(Job):
     """One RETR, LIST, NLST or MLSD."""
 
     def __init__(self, session: Session, source: Callable[[], bytes], close: Callable[[], object], done: Reply) -> None:
@@ -252,9 +256,8 @@ class SendJob(_Job):
 
     def start(self, stream: TlsStream) -> None:
         session = self.session
-        self.transfer = sending = Sending(
-            session.loop, stream, self.source, self._ended, session.shared.settings.stall_timeout, session.throttles
-        )
+        stall_timeout, throttles = session.shared.settings.stall_timeout, session.allowance.throttles
+        self.transfer = sending = Sending(session.loop, stream, self.source, self._ended, stall_timeout, throttles)
         sending.start()
 
     def abandon(self, reply: Reply, reason: str) -> None:

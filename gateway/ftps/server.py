@@ -29,11 +29,11 @@ from gateway.clock import Clock
 from gateway.domain.replies import Reply, ftp
 from gateway.ftps.bridge import Bridge
 from gateway.ftps.channel import Alarm, Channel, Watch
-from gateway.ftps.handler import Session
 from gateway.ftps.identity import Identity
 from gateway.ftps.limits import Counts, Throttles
 from gateway.ftps.looking import Looking
 from gateway.ftps.ports import Ports
+from gateway.ftps.session import Session
 from gateway.ftps.settings import Masquerade, Settings
 from gateway.intake import Intake
 from gateway.log import get

@@ -38,7 +38,7 @@ UPLOADS = {
     "row written, not committed": (Fault("gateway.store.outbox:record", "kill"), LARGE),
     "row committed, not answered": (Fault("gateway.intake:Upload.complete", "kill-after"), SMALL),
     "row committed, not answered, large": (Fault("gateway.intake:Upload.complete", "kill-after"), LARGE),
-    "answered": (Fault("gateway.ftps.handler:Session.moved", "kill"), SMALL),
+    "answered": (Fault("gateway.ftps.session:Session.moved", "kill"), SMALL),
 }
 
 MAILS = {

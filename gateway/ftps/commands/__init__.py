@@ -13,7 +13,7 @@ from gateway.ftps.commands import browsing, changing, moving, opening, proving
 from gateway.ftps.commands.verb import Argument, Needs, Verb
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 NONE, OPTIONAL, REQUIRED = Argument.NONE, Argument.OPTIONAL, Argument.REQUIRED
 NOTHING, TLS, LOGIN = Needs.NOTHING, Needs.TLS, Needs.LOGIN

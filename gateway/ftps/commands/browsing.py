@@ -13,7 +13,7 @@ from gateway.ftps.jobs import SendJob
 from gateway.ftps.tree import Node
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 
 def pwd(session: Session, argument: bytes) -> None:
@@ -72,7 +72,7 @@ def mlsd(session: Session, argument: bytes) -> None:
 
 def _send(session: Session, lines: Iterable[bytes]) -> None:
     data_connection(session)
-    session.may_move()
+    session.allowance.begin_transfer()
     blocks = listing.as_blocks(lines)
     session.reply(ftp.LISTING)
     session.move(SendJob(session, lambda: next(blocks, b""), lambda: None, ftp.LISTED))

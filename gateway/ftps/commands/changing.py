@@ -9,7 +9,7 @@ from gateway.domain.replies import Refusal, ftp
 from gateway.ftps import listing
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 
 def mkd(session: Session, argument: bytes) -> None:

@@ -20,7 +20,7 @@ from gateway.intake import Source, Upload
 from gateway.spool import Fenced
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 RESUMABLE = (VersionState.RECEIVING, VersionState.PARTIAL, VersionState.DAMAGED)
 GREATEST = (1 << 63) - 1
@@ -118,7 +118,7 @@ def allo(session: Session, argument: bytes) -> None:
     size = _number(argument.strip().partition(b" ")[0])
     if size is None:
         raise Refusal(ftp.BAD_ARGUMENT)
-    session.bounds(size, partials=False)  # it may go on with one of them
+    session.allowance.bounds(size, partials=False)  # it may go on with one of them
     session.said.announced = size
     session.reply(ftp.ALLOCATED)
 
@@ -139,7 +139,7 @@ def _receive(session: Session, argument: bytes, *, append: bool) -> None:
     path = session.files.place(session.said.folder, argument)
     there = session.files.for_upload(path)
     offset = _offset(session, there, restart, append=append)
-    bounds = session.bounds(announced or 0, there if offset is not None else None)
+    bounds = session.allowance.bounds(announced or 0, there if offset is not None else None)
     assert session.account is not None
     source = Source(
         session.account.id,
@@ -150,11 +150,11 @@ def _receive(session: Session, argument: bytes, *, append: bool) -> None:
         client=session.client,
         tls=None if session.stream is None else session.stream.version,
     )
-    session.may_move()
+    session.allowance.begin_transfer()
     try:
         upload = _upload(session, there, source, offset)
     except BaseException:
-        session.not_moved()
+        session.allowance.end_transfer()
         raise
     session.reply(ftp.ready_to_receive(names.as_text(path), offset or 0))
     session.move(UploadJob(session, upload, path, offset or 0, announced, bounds))
@@ -205,11 +205,11 @@ def retr(session: Session, argument: bytes) -> None:
     size = session.files.size(version)
     if restart > size:
         raise Refusal(ftp.rest_beyond(restart, size))
-    session.may_move()
+    session.allowance.begin_transfer()
     try:
         file = session.files.open(version)
     except BaseException:
-        session.not_moved()
+        session.allowance.end_transfer()
         raise
     file.seek(restart)
     session.reply(ftp.ready_to_send(names.as_text(path), size - restart))

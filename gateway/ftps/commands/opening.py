@@ -9,7 +9,7 @@ from gateway.ftps.commands.digests import ALGORITHMS
 from gateway.ftps.listing import FACTS
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 
 def auth(session: Session, argument: bytes) -> None:

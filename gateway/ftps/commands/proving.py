@@ -10,7 +10,7 @@ from gateway.domain.replies import Refusal, ftp
 from gateway.ftps.commands import digests
 
 if TYPE_CHECKING:
-    from gateway.ftps.handler import Session
+    from gateway.ftps.session import Session
 
 SITE_HELP = ("HELP", "RECEIPT <path>  shows the receipt of a file again")
 

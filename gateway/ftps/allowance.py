@@ -1,0 +1,79 @@
+"""What one account may have: sessions, transfers, bandwidth, and bytes; its own limits, else everybody's.
+
+Counting is exact, over all sessions of the process: whoever was counted is let go once. A crash leaves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.domain.records import Account, Version
+from gateway.domain.replies import Refusal, ftp
+from gateway.ftps.limits import Throttle
+from gateway.ftps.tree import used_by
+
+if TYPE_CHECKING:
+    from gateway.ftps.server import Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far an upload may grow, in bytes; None: as far as the disk has room."""
+
+    largest: int | None = None
+    quota_left: int | None = None
+
+
+class Allowance:
+    """One logged-in session's share of its account's."""
+
+    def __init__(self, account: Account, shared: Shared) -> None:
+        """Count a session of the account. Raises Refusal where it has enough."""
+        self._account = account
+        self._shared = shared
+        most = account.limits.get("sessions_per_account", shared.settings.sessions_per_account)
+        if not shared.sessions_of.admit(account.id, most):
+            raise Refusal(ftp.TOO_MANY_OF_ACCOUNT)
+        self.throttles: tuple[Throttle, ...] = (
+            *shared.throttles.of(account.id, self.limit("bandwidth_per_account")),
+            *(Throttle(rate) for rate in [self.limit("bandwidth_per_session")] if rate is not None),
+        )
+
+    def leave(self) -> None:
+        """The session is over."""
+        self._shared.sessions_of.let_go(self._account.id)
+
+    def limit(self, name: str) -> int | None:
+        """A limit of the account's own, else everybody's; None or 0: there is none."""
+        everybodys: int | None = getattr(self._shared.settings, name)
+        return self._account.limits.get(name, everybodys) or None
+
+    def begin_transfer(self) -> None:
+        """Count one more transfer of the account. Raises Refusal where it has enough."""
+        if not self._shared.transfers_of.admit(self._account.id, self.limit("transfers_per_account") or 0):
+            raise Refusal(ftp.TOO_MANY_TRANSFERS)
+
+    def end_transfer(self) -> None:
+        """The transfer that ``begin_transfer`` counted is over, or did not come to be."""
+        self._shared.transfers_of.let_go(self._account.id)
+
+    def bounds(self, announced: int, there: Version | None = None, *, partials: bool = True) -> Bounds:
+        """How large the next upload may become. Raises Refusal where *announced* bytes are too many already.
+
+        *there* is the partial that it goes on with, which is counted already; *partials* false leaves all of them out,
+        for who does not know yet which one that is.
+        """
+        shared = self._shared
+        room = shared.spool.free() - shared.settings.free_disk_reserve
+        if room <= announced - (0 if there is None else there.size):
+            raise Refusal(ftp.DISK_FULL, f"{room} bytes of the disk are free above the reserve")
+        largest, quota, left = self.limit("largest_file"), self.limit("quota"), None
+        if quota is not None:
+            used = shared.bridge.run(used_by(shared.store, self._account.id, partials=partials))
+            left = max(0, quota - used + (0 if there is None else there.size))
+        if largest is not None and announced > largest:
+            raise Refusal(ftp.too_large(largest))
+        if left is not None and (announced > left or left == 0):
+            raise Refusal(ftp.over_quota(left))
+        return Bounds(largest, left)

@@ -14,6 +14,9 @@ OVERDUE: Final = timedelta(hours=6)
 LATE: Final = timedelta(hours=1)
 """How long a mail or an event may wait for its receiver before somebody should look why."""
 
+SETTLED: Final = timedelta(days=1)
+"""How long a file may have a provisional name (``….part``) before nobody will rename it any more."""
+
 
 async def findings(store: Store, config: Config, now: datetime, serving: bool) -> AsyncIterator[Finding]:
     """Everything in which the rows do not agree with one another."""
@@ -23,6 +26,7 @@ async def findings(store: Store, config: Config, now: datetime, serving: bool) -
         broken = await audit.verify(connection)
         overdue = await accounts.due(connection, now - OVERDUE)
         waiting = await holdings.waiting(connection, now - LATE)
+        unrenamed = await holdings.never_renamed(connection, now - SETTLED)
         unattended = await contacts.without_designated(connection, now.date())
     if damage:
         yield error(f"the database is damaged: {damage}", "stop the gateway and restore the database from a backup")
@@ -71,3 +75,11 @@ async def findings(store: Store, config: Config, now: datetime, serving: bool) -
         yield info(f"{waiting.quarantined} mails wait in the quarantine", "gateway quarantine list")
     if waiting.unfiled:
         yield info(f"{waiting.unfiled} files belong to no SR yet", "gateway file list --unfiled; gateway file assign")
+    if unrenamed:
+        logins = ", ".join(f"{login} {count}" for login, count in unrenamed.most_common(5))
+        yield info(
+            f"{unrenamed.total()} files came whole but were never given their final name, and nobody was told of them: "
+            f"{logins}{' …' if len(unrenamed) > 5 else ''}",
+            "ask the customer to rename them or to send them again; gateway file list --account LOGIN, "
+            "gateway file export ID",
+        )

@@ -6,6 +6,7 @@ share one store: what is asked for is always what one spool must hold, and what 
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,18 @@ from typing import Any
 from sqlalchemy import Column, Select, exists, func, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.store.tables import attachments, deliveries, mail_bytes, mails, names, quarantine, updates, versions
+from gateway.domain.names import is_provisional
+from gateway.store.tables import (
+    accounts,
+    attachments,
+    deliveries,
+    mail_bytes,
+    mails,
+    names,
+    quarantine,
+    updates,
+    versions,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +166,18 @@ async def waiting(connection: AsyncConnection, late: datetime) -> Waiting:
         select(func.count()).select_from(names).where(unfiled),
     )
     return Waiting(*[int((await connection.execute(query)).scalar() or 0) for query in queries])
+
+
+async def never_renamed(connection: AsyncConnection, before: datetime) -> Counter[str]:
+    """By login, the complete files older than *before* whose clients never gave them their final name."""
+    found = await connection.execute(
+        select(accounts.c.login, names.c.path)
+        .join(names, names.c.account_id == accounts.c.id)
+        .join(versions, versions.c.name_id == names.c.id)
+        .where(versions.c.state == "complete", versions.c.ended_at < before, names.c.removed_at.is_(None))
+        .where(func.lower(names.c.path).like("%part"))  # most are none; which are, domain/names knows
+    )
+    return Counter(login for login, path in found if is_provisional(path))
 
 
 async def damage(connection: AsyncConnection) -> str | None:

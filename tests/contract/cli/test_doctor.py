@@ -198,6 +198,19 @@ def test_what_waits_for_a_person_is_said(whole: Shell) -> None:
     }
 
 
+def test_files_that_were_never_given_their_final_name_are_counted_by_account(whole: Shell) -> None:
+    for name in ("c.zip.part", "D.ZIP.FilePart", "counterpart"):
+        upload(whole, f"/SR-12345/{name}", name.encode(), "12345")
+    upload(whole, "/SR-12345/e.part", b"half", "12345", cut=True)
+    upload(whole, "/SR-12345/removed.part", b"gone", "12345")
+    execute(whole, "UPDATE names SET removed_at = 1 WHERE path LIKE '%removed%'")
+    assert found(whole) == []
+    long_ago = int((time.time() - 25 * 3600) * 1_000_000)
+    execute(whole, f"UPDATE versions SET ended_at = {long_ago}")
+    said = "2 files came whole but were never given their final name, and nobody was told of them: acme 2"
+    assert found(whole) == [("info", said)]
+
+
 def test_accounts_that_nobody_would_be_reminded_of_are_named(whole: Shell) -> None:
     whole("account", "add", "--sold-to", "Old", "--end-user", "Old", "--agreement-ends", "2099-01-01")
     whole("contact", "grant", "ann@example.com", "old", "--access", "read-only")

@@ -80,10 +80,9 @@ async def test_an_exception_returned_is_raised_to_its_submitter_only(store: Stor
     assert all(isinstance(results[i], ValueError) for i in (1, 3))
 
 
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # there the writer is a task of the loop
 async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
-    """Neither those whose group was under way, nor those who waited behind it (on PostgreSQL: a task of the loop)."""
-    if not store.shared:
-        return
+    """Neither those whose group was under way, nor those who waited behind it."""
     begun = asyncio.Event()
 
     async def stuck(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
@@ -102,12 +101,11 @@ async def test_nobody_waits_for_a_writer_that_was_ended(store: Store) -> None:
     assert [type(each) for each in ended] == [ConnectionAbortedError] * 2
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # on the other it would end the loop
 async def test_a_verb_that_ends_badly_leaves_nobody_waiting(store: Store) -> None:
     async def ends_badly(tx: AsyncConnection, items: Sequence[str]) -> list[Exception | None]:
         raise KeyboardInterrupt
 
-    if store.shared:  # there it would end the loop
-        return
     async with asyncio.timeout(PATIENCE):
         ended = await asyncio.gather(*(store.write(ends_badly, name) for name in "ab"), return_exceptions=True)
         assert {type(each) for each in ended} == {ConnectionAbortedError}

@@ -2,7 +2,7 @@
 
 Work is a *verb* and an *item*. A verb is an async function that gets the open transaction and all the waiting items
 that were submitted for it, and returns one result an item; a result that is an exception is raised to that item's
-submitter alone. While one group commits, the next gathers.
+submitter alone. While one group commits, the next gathers; who came in company last time is waited for a moment.
 
 There are two: on PostgreSQL a task of the loop drains the queue (``Writer``); on SQLite a thread does
 (``ThreadWriter``), for whom a group is one trip, whatever number of statements it takes.
@@ -21,6 +21,7 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -53,7 +54,11 @@ def one_by_one(
 
 
 GATHER_TURNS = 4
-"""Turns of the loop that a group waits at most while it still grows."""
+"""Turns of the loop that a group waits at most while it still grows (``Writer``)."""
+GATHER_PAUSE = 0.003
+"""Seconds in which nothing comes, after which a group of ``ThreadWriter`` starts …"""
+GATHER_MOST = 0.02
+"""… and seconds that it waits at most: as long as the last group's commit took, if that is less."""
 
 
 @dataclass(slots=True)
@@ -166,6 +171,8 @@ class ThreadWriter(_Groups):
         self._lock = threading.Lock()
         self._closed = False
         self._thread: threading.Thread | None = None
+        self._patience = 0.0
+        """Seconds that the next group waits for company; none after a group of one: who is alone never waits."""
 
     def post(self, verb: Verb[Item, Result], item: Item, loop: asyncio.AbstractEventLoop) -> Future[Result]:
         """``submit`` from any thread; the future is done when the item is durable."""
@@ -195,19 +202,32 @@ class ThreadWriter(_Groups):
         while not ended:
             group, ended = self._next()
             wanted = [work for work in group if not work.done.done()]
+            began = time.monotonic()
             try:
                 settled = drive(self._commit(wanted)) if wanted else []
             except BaseException as error:  # nobody may wait for ever
                 settled = [(work, _closing(error)) for work in wanted]
+            self._patience = min(time.monotonic() - began, GATHER_MOST) if len(wanted) > 1 else 0.0
             _tell(settled)
 
     def _next(self) -> tuple[list[_Work], bool]:
-        """What waits, once something does, and whether that was the end."""
+        """What waits, once something does, and whether that was the end.
+
+        Sessions that are answered together come again together, but not at one instant: without a pause between them
+        the first would take a commit for itself, and the others one each.
+        """
         group: list[_Work] = []
-        while len(group) < GROUP_LIMIT and (not group or not self._waiting.empty()):
-            work = self._waiting.get()
+        until = 0.0
+        while len(group) < GROUP_LIMIT:
+            pause = min(GATHER_PAUSE, max(0.0, until - time.monotonic())) if group else None
+            try:
+                work = self._waiting.get(timeout=pause)
+            except queue.Empty:
+                break
             if work is None:
                 return group, True
+            if not group:
+                until = time.monotonic() + self._patience
             group.append(work)
         return group, False
 

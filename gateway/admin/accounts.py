@@ -122,7 +122,16 @@ async def reset(desk: Desk, login: str, *, at_once: bool = False) -> NewPassword
     """A new password, now; the former one ends after the configured overlap, or *at once*. Raises Refused."""
     async with desk.reading() as connection:
         account = await account_of(connection, login)
-    now = desk.clock.now()
+    told, wanted = await new_password(desk, account, desk.clock.now(), at_once=at_once)
+    if await desk.store.write(credentials.reset, wanted) is None:
+        raise Refused(f"the account {login} is gone")
+    return told
+
+
+async def new_password(
+    desk: Desk, account: Account, now: datetime, *, at_once: bool = False
+) -> tuple[NewPassword, credentials.Reset]:
+    """What is told of a new password, and the reset that brings it in when it is written. Raises Refused."""
     issued = await issuer(desk).issue(account.id)
     overlap = None if at_once else desk.config.rotation.overlap
     reset = credentials.Reset(
@@ -134,9 +143,7 @@ async def reset(desk: Desk, login: str, *, at_once: bool = False) -> NewPassword
         actor=desk.actor,
         origin=desk.origin,
     )
-    if await desk.store.write(credentials.reset, reset) is None:
-        raise Refused(f"the account {login} is gone")
-    return NewPassword(account.login, issued.password, reset.next_reset)
+    return NewPassword(account.login, issued.password, reset.next_reset), reset
 
 
 async def disable(desk: Desk, login: str) -> views.View:

@@ -3,16 +3,16 @@
 Rules: a contact is a person with a personal corporate address, kept in lower case, its domain as IDNA writes it. A
 grant is given per account, replaces the one before, and says who approved it and for which employer (PROGRAM). Who
 leaves loses every grant at once.
+A crash while who leaves is removed leaves them with everything, or without anything and all passwords changed.
 """
 
-from datetime import datetime
-
 from gateway.admin import views
+from gateway.admin.accounts import new_password
 from gateway.admin.desk import Desk, Refused, account_of, contact_of
 from gateway.domain.ids import new_id
 from gateway.domain.records import Access, Account, Contact, Grant
 from gateway.domain.sender import Mailbox, read_address
-from gateway.store import Transaction, contacts
+from gateway.store import Transaction, contacts, credentials
 
 
 async def add(desk: Desk, email: str, name: str) -> views.View:
@@ -70,19 +70,27 @@ async def revoke(desk: Desk, email: str, login: str) -> views.View:
     return views.contact(*await desk.act("contact revoke", address, step, account=login))
 
 
-async def remove(desk: Desk, email: str) -> list[str]:
-    """Take everything from a contact who leaves; the logins they knew, whose passwords ought to be reset."""
+async def remove(desk: Desk, email: str, *, reset_accounts: bool = False) -> views.View:
+    """Take everything from a contact who leaves, and name the accounts whose passwords they knew.
+
+    *reset_accounts*: those get new passwords in the same transaction, at once and whatever the overlap, for who left
+    must not go on with the former ones. So the contact is gone and every password changed, or nothing is. Raises
+    Refused.
+    """
     address, now = normal(email), desk.clock.now()
+    async with desk.reading() as connection:
+        known = await contacts.known_to(connection, (await contact_of(connection, address)).id)
+    made = [await new_password(desk, account, now, at_once=True) for account in known if reset_accounts]
 
-    async def step(tx: Transaction) -> list[Account]:
-        return await _remove(tx, address, now)
+    async def step(tx: Transaction) -> None:
+        gone = await contacts.remove(tx, (await contact_of(tx, address)).id, now)
+        if {account.id for account in gone} != {account.id for account in known}:
+            raise Refused(f"the access of {address} was changed meanwhile; nothing was changed, try again")
+        await credentials.reset(tx, [reset for _, reset in made])
 
-    return [account.login for account in await desk.act("contact remove", address, step)]
-
-
-async def _remove(tx: Transaction, address: str, now: datetime) -> list[Account]:
-    contact = await contact_of(tx, address)
-    return await contacts.remove(tx, contact.id, now)
+    logins = [account.login for account in known]
+    await desk.act("contact remove", address, step, accounts=logins, reset=reset_accounts)
+    return {"email": address, "accounts": logins, "resets": [told.view() for told, _ in made]}
 
 
 def normal(email: str) -> str:

@@ -41,7 +41,7 @@ async def reset_due(desk: Desk, progress: Callable[[int, int], None]) -> views.V
         done += count
         progress(done, max(done, len(waiting)))
 
-    rounds = Resets(desk.store, desk.clock, Plan.of(desk.config), issue, actor=desk.actor)
+    rounds = Resets(desk.store, desk.clock, Plan.of(desk.config), issue, actor=desk.actor, origin=desk.origin)
     return {"reset": await rounds.everything(batch), "due": len(waiting)}
 
 

@@ -76,16 +76,9 @@ def remove(
     json: frame.Json = False,
 ) -> None:
     """Take everything from a contact who leaves, and name the accounts whose password they knew."""
-    from gateway.admin import accounts, contacts
-    from gateway.admin.desk import Desk
+    from gateway.admin import contacts
 
-    async def work(desk: Desk) -> dict[str, object]:
-        known = await contacts.remove(desk, email)
-        # At once, whatever the overlap: who left must not go on with the former password.
-        made = [(await accounts.reset(desk, login, at_once=True)).view() for login in known] if reset_accounts else []
-        return {"email": contacts.normal(email), "accounts": known, "resets": made}
-
-    gone = frame.run(context, work)
+    gone = frame.run(context, lambda desk: contacts.remove(desk, email, reset_accounts=reset_accounts))
     show.details(gone, json)
     if gone["accounts"] and not reset_accounts:
         frame.say("The contact knew these accounts' passwords; reset them: gateway account reset LOGIN")

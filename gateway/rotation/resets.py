@@ -39,13 +39,22 @@ class Resets:
     """The scheduled resets, as one process carries them out."""
 
     def __init__(
-        self, store: Store, clock: Clock, plan: Plan, issue: Issue, *, actor: str = "gateway", batch: int = BATCH
+        self,
+        store: Store,
+        clock: Clock,
+        plan: Plan,
+        issue: Issue,
+        *,
+        actor: str = "gateway",
+        origin: str | None = None,
+        batch: int = BATCH,
     ) -> None:
         self._store = store
         self._clock = clock
         self._plan = plan
         self._issue = issue
         self._actor = actor
+        self._origin = origin
         self._batch = batch
         self._holder = new_id()
 
@@ -97,6 +106,7 @@ class Resets:
                         due_at=account.next_reset,
                         overlap_until=overlap,
                         actor=self._actor,
+                        origin=self._origin,
                     ),
                 )
                 for account, credential in zip(batch, issued, strict=True)

@@ -55,11 +55,16 @@ async def add(tx: AsyncConnection, contact: Contact) -> Contact:
 
 
 async def remove(tx: AsyncConnection, contact_id: str, at: datetime) -> list[Account]:
-    """Take everything from a contact who leaves; return the accounts they knew."""
-    known = [account for account, _ in await grants_of(tx, contact_id)]
+    """Take everything from a contact who leaves; return the accounts whose passwords they could know."""
+    known = await known_to(tx, contact_id)
     await tx.execute(delete(grants).where(grants.c.contact_id == contact_id))
     await tx.execute(update(contacts).where(contacts.c.id == contact_id).values(removed_at=at))
     return known
+
+
+async def known_to(connection: AsyncConnection, contact_id: str) -> list[Account]:
+    """The accounts whose passwords a contact may look up: those they are a Designated Contact of."""
+    return [account for account, held in await grants_of(connection, contact_id) if held.access is Access.READ_WRITE]
 
 
 async def grant(tx: AsyncConnection, new: Grant) -> Grant | None:

@@ -11,7 +11,7 @@ import pytest
 from gateway.access import Hashing
 from gateway.access.hashing import Match
 from gateway.domain.records import Account
-from gateway.store import Store, accounts, audit
+from gateway.store import Store, accounts, audit, credentials
 
 from .conftest import Shell
 
@@ -204,6 +204,34 @@ def test_who_leaves_loses_everything_and_the_accounts_are_named(acme: Shell) -> 
 def test_who_leaves_can_have_the_passwords_reset(acme: Shell) -> None:
     gone = acme.json("contact", "remove", "ann@example.com", "--reset-accounts")
     assert opens(acme, "acme", gone["resets"][0]["password"])
+    trail = acme.json("audit", "list", "--last", "2")
+    assert [each["action"] for each in trail] == ["account reset", "contact remove"]
+    assert trail[1]["detail"] == {"accounts": ["acme"], "reset": True}
+
+
+def test_who_leaves_keeps_everything_where_a_password_can_not_be_changed(
+    acme: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = stored(acme, "acme").password_hash
+
+    async def fails(*_: object) -> None:
+        raise OSError("the disk is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(credentials, "reset", fails)
+        with pytest.raises(OSError, match="the disk is gone"):
+            acme("contact", "remove", "ann@example.com", "--reset-accounts")
+    assert acme.json("contact", "show", "ann@example.com")["grants"], "who leaves half would never be heard of again"
+    assert stored(acme, "acme").password_hash == before
+
+
+def test_what_a_reader_could_not_know_is_not_reset_when_they_leave(acme: Shell) -> None:
+    acme("contact", "add", "rob@example.com", "--name", "Rob")
+    acme("contact", "grant", "rob@example.com", "acme", "--access", "read-only")
+    before = stored(acme, "acme").password_hash
+    gone = acme.json("contact", "remove", "rob@example.com", "--reset-accounts")
+    assert (gone["accounts"], gone["resets"]) == ([], [])
+    assert stored(acme, "acme").password_hash == before
 
 
 def test_grants_need_both_ends_and_a_known_access(acme: Shell) -> None:

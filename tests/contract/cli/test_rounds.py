@@ -25,6 +25,8 @@ def test_rotate_resets_what_is_due_once_and_prints_no_password(acme: Shell) -> N
     assert [each["login"] for each in acme.json("account", "rotate", "--due", "--dry-run")] == ["acme"]
     assert stored(acme, "acme").password_hash == before.password_hash
     assert acme.json("account", "rotate", "--due") == {"reset": 1, "due": 1}
+    (entry,) = acme.json("audit", "list", "--last", "1")
+    assert (entry["action"], entry["origin"]) == ("account reset", "this host"), "who, when, and from where"
     after = stored(acme, "acme")
     assert after.password_hash != before.password_hash
     assert after.next_reset is not None

@@ -113,6 +113,8 @@ def decode(data: bytes, declared: str | None = None) -> Decoded:
         return Decoded(iso2022.decode(data), "iso-2022-jp", repaired=codec != "iso-2022-jp")
     if codec is not None and (believed := _believed(data, codec)) is not None:
         return Decoded(believed.removeprefix("\ufeff"), codec)
+    if codec in _WIDE and len(data) % 2 and (cut := _believed(data[:-1], codec)) is not None:
+        return Decoded(cut.removeprefix("\ufeff"), codec, repaired=True)  # a mailer took the last byte for a line end
     if codec == "utf-8" and (nearly := _nearly(data, codec)) is not None:
         return Decoded(nearly.removeprefix("\ufeff"), codec, repaired=True)
     text, found = guessing.guess(data)
@@ -159,4 +161,5 @@ def _believed(data: bytes, codec: str) -> str | None:
 def _nearly(data: bytes, codec: str) -> str | None:
     """The text with a few unreadable bytes, as mailers leave it that cut a quotation in the middle of a character."""
     text = data.decode(codec, "replace")
-    return text if 10 * text.count("\ufffd") <= len(_FOREIGN.findall(text)) else None
+    most = 10 if codec in _MULTIBYTE else 3  # what is not UTF-8 hardly ever reads as such
+    return text if most * text.count("\ufffd") <= len(_FOREIGN.findall(text)) else None

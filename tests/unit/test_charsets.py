@@ -91,6 +91,18 @@ def test_utf8_with_a_broken_byte_stays_utf8() -> None:
     assert decoded.repaired
 
 
+def test_utf8_with_more_letters_than_broken_bytes_stays_utf8() -> None:
+    assert decode("Basìc tëxt, é".encode() + b"\xfd.", "utf-8").text == "Basìc tëxt, é\ufffd."
+    assert decode("ein Gruß für Sie".encode("latin-1"), "utf-8").text == "ein Gruß für Sie"
+
+
+@pytest.mark.parametrize("label", ["utf-16", "utf-16le"])
+def test_utf16_whose_last_byte_was_taken_for_a_line_end_is_read(label: str) -> None:
+    decoded = decode("\ufeffGrüße, ログ\n".encode("utf-16-le")[:-1], label)
+    assert decoded.text == "Grüße, ログ"
+    assert decoded.repaired
+
+
 def test_repairs_are_told() -> None:
     assert decode("Grüße".encode(), "iso-8859-1").repaired
     assert decode("Grüße".encode("latin-1"), "utf-8").repaired

@@ -349,6 +349,63 @@ CLIENTS = [
         {"html-only"},
     ),
     Example(
+        "two plain texts that are called alternatives, one of them twice",
+        HEAD
+        + multipart(
+            "multipart/alternative",
+            "x",
+            mime("text/plain", b"The words\r\n"),
+            mime("text/plain", b"\r\nThe words"),
+            mime("text/plain", b"A footer\r\n"),
+            mime("text/html", b"<p>The words</p>"),
+        ),
+        "The words\n\nA footer",
+    ),
+    Example(
+        "Apple Mail: an empty plain form, HTML around a file",
+        HEAD
+        + multipart(
+            "multipart/alternative",
+            "x",
+            mime("text/plain", b"=20\r\n\r\n", "Content-Transfer-Encoding: quoted-printable"),
+            multipart(
+                "multipart/mixed",
+                "y",
+                mime("text/html", b"<p>Before</p>"),
+                attached("application/pdf", "a.pdf", PDF),
+                mime("text/html", b"<p>Behind</p>"),
+            ),
+        ),
+        "Before\n\nBehind",
+        [("a.pdf", "attachment", PDF)],
+        {"html-only"},
+    ),
+    Example(
+        "HTML with a name, and nothing else",
+        HEAD + mime("text/html", b"<p>The words</p>", "Content-Disposition: inline; filename=mail.html"),
+        "The words",
+        [("mail.html", "inline", b"<p>The words</p>")],
+        {"html-only"},
+    ),
+    Example(
+        "text of a kind that nobody knows",
+        HEAD + mime("text/x-notes; charset=utf-8", "Grüße\r\n".encode()),
+        "Grüße",
+        [("attachment-1.txt", "attachment", "Grüße\r\n".encode())],
+    ),
+    Example(
+        "words that are called base64",
+        HEAD
+        + mime(
+            "text/plain",
+            b"replication interrupted configuration unreachable\r\nadministrator notified unsuccessfully\r\n",
+            "Content-Transfer-Encoding: base64",
+        ),
+        "replication interrupted configuration unreachable\nadministrator notified unsuccessfully",
+        [],
+        {"damaged-encoding"},
+    ),
+    Example(
         "an invitation",
         HEAD
         + multipart(

@@ -2,7 +2,9 @@
 
 Rules: of alternatives the plain text is read, unless it is empty or only says that there is HTML; what is in no
 other alternative and is no text, an invitation say, is attached. Of related parts the first (or the one named
-``start``) is the text. A part with a file name is attached even if it is text, unless the mail has no other words.
+``start``) is the text. A part with a file name is attached even if it is text, unless the mail has no other words;
+so is text of a kind that nobody knows (RFC 2046 section 4.1.4). Two plain texts that differ are no alternatives,
+whatever the mailer calls them: both are read.
 Nothing is left out: every part is either words, or attached, or another form of words that were read.
 """
 
@@ -14,6 +16,11 @@ from dataclasses import dataclass, field
 from gateway.examine.mail.structure import Part, is_message
 
 _TEXTS = ("text/plain", "text/html")
+_DATA = ("calendar", "vcard", "x-vcard", "directory", "rfc822-headers", "csv", "xml", "css")
+"""Kinds of text that are for programs."""
+_NO_WORDS = len(_TEXTS) + 1
+_NOTHING = re.compile(rb"(?:\s|=20|=\r?\n)*+")
+"""A plain text in which nothing stands, encoded or not."""
 
 
 @dataclass(slots=True)
@@ -30,9 +37,9 @@ def sort(root: Part) -> Sorted:
     found = Sorted()
     _sort(root, found)
     if not found.words:
-        named = next((part for part in found.attached if part.type.value == "text/plain" and not _is_file(part)), None)
-        if named is not None:
-            found.words.append([named])
+        likely = [part for part in found.attached if _rank(part) < _NO_WORDS]
+        if likely:
+            found.words.append([min(likely, key=_rank)])
     found.attached.sort(key=_order)
     return found
 
@@ -69,10 +76,36 @@ def _sort_alternatives(part: Part, found: Sorted) -> None:
     forms.sort(key=lambda form: form[0])
     if not forms:
         return
+    first = forms[0][1]
+    others = [words for marked_up, words in forms[1:] if not marked_up and not _same(words, first)]
+    apart = {id(words) for words in others}
     if all(len(words) == 1 for _, words in forms):
-        found.words.append([form for _, words in forms for form in words[0]])
+        found.words.append([form for _, words in forms if id(words) not in apart for form in words[0]])
     else:
-        found.words.extend(forms[0][1])
+        chosen = next((words for _, words in forms if not _blank(words)), first)
+        found.words.extend(chosen)
+        apart.discard(id(chosen))
+    for words in others:
+        if id(words) in apart:
+            found.words.extend(words)
+
+
+def _same(one: list[list[Part]], other: list[list[Part]]) -> bool:
+    return [each[0].body.strip() for each in one] == [each[0].body.strip() for each in other]
+
+
+def _blank(words: list[list[Part]]) -> bool:
+    return all(_NOTHING.fullmatch(part.body) for alternatives in words for part in alternatives)
+
+
+def _rank(part: Part) -> int:
+    """How likely an attached part is the words of a mail that has no others: the lowest is."""
+    if _is_file(part):
+        return _NO_WORDS
+    if part.type.value in _TEXTS:
+        return _TEXTS.index(part.type.value)
+    unknown = part.main_type == "text" and part.name is None and part.type.value.partition("/")[2] not in _DATA
+    return len(_TEXTS) if unknown else _NO_WORDS
 
 
 def _is_words(part: Part) -> bool:

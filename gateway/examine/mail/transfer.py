@@ -17,6 +17,8 @@ MOST_PADDED_PIECES = 100_000
 
 _WHITE_SPACE = b" \t\r\n\x0b\x0c"
 _PADDED = re.compile(rb"[^=]+={0,2}")
+_WORDS = re.compile(rb"[^\s=][ \t]+(?=[^\s=])")
+"""A gap within a line: base64 that a mailer folded with blanks has one in 76 symbols, a sentence one in six."""
 _QP_DAMAGE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _BEGIN = re.compile(r"begin(-base64)? [0-7]{3,4} (\S.*)")
 
@@ -53,6 +55,8 @@ def _damaged_base64(body: bytes) -> Content:
     stripped = body.translate(None, _WHITE_SPACE)
     symbols = stripped.translate(None, _NOT_BASE64)
     if len(symbols) < 0.85 * len(body.translate(None, b"\r\n")) or symbols.count(b"=") > 2 * MOST_PADDED_PIECES:
+        return Content(body, damaged=True)
+    if 20 * len(_WORDS.findall(body)) > len(symbols):
         return Content(body, damaged=True)
     damaged = len(symbols) != len(stripped)
     pieces = _PADDED.findall(symbols) if b"=" in symbols.rstrip(b"=") else [symbols]

@@ -7,12 +7,12 @@ Every one but the first names the epoch it holds: who was fenced gets ``Supersed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, case, func, select, tuple_, update
+from sqlalchemy import and_, bindparam, case, func, null, select, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_account, about_request
@@ -74,12 +74,17 @@ def joined() -> Any:
 
 
 _BY_ID = joined().where(versions.c.id == bindparam("version"))
-_NAMES = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
-    tuple_(names.c.account_id, names.c.path).in_(bindparam("paths", expanding=True)), names.c.removed_at.is_(None)
-)
-_NAME = select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
-    names.c.account_id == bindparam("account"), names.c.path == bindparam("path"), names.c.removed_at.is_(None)
-)
+
+
+def _what_is_at(one_of: Callable[[Any], Any]) -> Any:
+    """The names, and with no id the folders that customers made, at the paths that *one_of* chooses of a table."""
+    name = select(names.c.account_id, names.c.path, names.c.id, names.c.sr)
+    folder = select(folders.c.account_id, folders.c.path, null(), null())
+    return union_all(name.where(one_of(names), names.c.removed_at.is_(None)), folder.where(one_of(folders)))
+
+
+_THERE = _what_is_at(lambda a: tuple_(a.c.account_id, a.c.path).in_(bindparam("paths", expanding=True)))
+_ONE_THERE = _what_is_at(lambda a: and_(a.c.account_id == bindparam("account"), a.c.path == bindparam("path")))
 _last = (
     select(versions.c.name_id, func.max(versions.c.number).label("number"))
     .where(versions.c.name_id.in_(bindparam("names", expanding=True)))
@@ -211,13 +216,15 @@ async def inspected(
 
 
 async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Settle]) -> dict[str, Settled]:
-    """Whole uploads, each for another (account id, path), under new names and old ones."""
+    """Whole uploads, each for another (account id, path), under new names and old ones; not where a folder is."""
     if len(items) == 1:  # an expanding IN is compiled anew each time
         [(account_id, path)] = items
-        found = await tx.execute(_NAME, {"account": account_id, "path": path})
+        found = await tx.execute(_ONE_THERE, {"account": account_id, "path": path})
     else:
-        found = await tx.execute(_NAMES, {"paths": list(items)})
-    known = {(row.account_id, row.path): (row.id, row.sr) for row in found}
+        found = await tx.execute(_THERE, {"paths": list(items)})
+    there = found.all()
+    known = {(row.account_id, row.path): (row.id, row.sr) for row in there if row.id is not None}
+    taken = {(row.account_id, row.path) for row in there} - known.keys()
     before: dict[str, Any] = {}
     if known:
         latest = await tx.execute(_LAST, {"names": [name_id for name_id, _ in known.values()]})
@@ -231,6 +238,8 @@ async def _settle_together(tx: AsyncConnection, items: dict[tuple[str, str], Set
     settled: dict[str, Settled] = {}
     for where, item in items.items():
         begin = item.begin
+        if where in taken:
+            continue  # ``_begin`` finds another place
         if where in known:
             name_id, number = known[where]
             last = before.get(name_id)
@@ -320,12 +329,14 @@ def _ended(item: Settle) -> dict[str, Any]:
 
 
 async def _begin(tx: AsyncConnection, item: Begin) -> Version:
-    found = await tx.execute(
-        select(names.c.id).where(
-            names.c.account_id == item.account_id, names.c.path == item.path, names.c.removed_at.is_(None)
-        )
-    )
-    name_id = found.scalar()
+    """Where a folder was made while the bytes came, the file lies in it under its own name, as with mv(1)."""
+    while True:
+        found = await tx.execute(_ONE_THERE, {"account": item.account_id, "path": item.path})
+        there = found.all()
+        name_id = next((row.id for row in there if row.id is not None), None)
+        if name_id is not None or not there:
+            break
+        item = replace(item, path=f"{item.path}/{item.path.rpartition('/')[2]}")
     if name_id is None:
         sr = None if item.sr is None else await own_request(tx, item.account_id, item.sr)
         name = _new_name(item, sr)

@@ -412,6 +412,39 @@ async def test_a_folder_is_removed_only_when_it_is_empty(intake: Intake) -> None
         assert gone.state is VersionState.DELETED
 
 
+@pytest.mark.parametrize("size", [10, len(BYTES)], ids=["small", "large"])
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+async def test_where_a_folder_was_made_meanwhile_the_file_lies_in_it(intake: Intake, size: int, cut: bool) -> None:
+    """Nothing is lost, nothing is refused that was sent, and no path is both a file's and a folder's."""
+    make = one_by_one(files.make_folder)
+
+    def end(upload: Upload) -> Version:
+        kept = upload.keep("RST") if cut else upload.complete("close_notify").version
+        assert kept is not None
+        return kept
+
+    def begin() -> list[Upload]:
+        return [intake.begin(source(path, None)) for path in ("/x.zip", "/x.zip", "/x.zip/x.zip", "/y.zip")]
+
+    under_way = await blocking(begin)
+    for number, upload in enumerate(under_way):
+        await blocking(upload.write, memoryview(BYTES[number : number + min(size, 1000)]))
+    for folder in ("/x.zip", "/y.zip", "/y.zip/y.zip"):
+        await intake.store.write(make, (ACME, folder, NOON))
+    for upload in under_way:
+        await blocking(feed, upload, BYTES[upload.size : size])
+    ended = await asyncio.gather(*(blocking(end, upload) for upload in under_way))
+    assert [version.path for version in ended] == ["/x.zip/x.zip"] * 3 + ["/y.zip/y.zip/y.zip"]
+    assert sorted(version.number for version in ended) == [1, 1, 2, 3]
+    async with intake.store.reading() as connection:
+        shown = {path: await files.at(connection, ACME, path) for path in ("/x.zip", "/x.zip/x.zip", "/y.zip")}
+    assert {path: (folder, version is not None) for path, (folder, version) in shown.items()} == {
+        "/x.zip": (True, False),
+        "/x.zip/x.zip": (False, True),
+        "/y.zip": (True, False),
+    }
+
+
 async def test_an_upload_that_was_removed_meanwhile_is_not_acknowledged(intake: Intake) -> None:
     def removed() -> None:
         upload = intake.begin(source())

@@ -70,6 +70,18 @@ def test_an_unfiled_upload_says_how_to_file_it(door: Door, acme: Customer) -> No
         assert "SR: none yet; put the file into the folder of its SR" in talk.put("d.zip", BYTES)
 
 
+def test_a_folder_made_under_the_name_of_an_upload_under_way_takes_the_file(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk, door.talk(acme) as other:
+        data = talk.begin("STOR x.zip")
+        data.sendall(BYTES)
+        other.talk("C: MKD x.zip\nS: 257 *")
+        data.unwrap().close()
+        assert "File: /x.zip/x.zip" in "\n".join(talk.reply())
+    with door.client(acme) as client:
+        assert client.names("/x.zip") == ["x.zip"]
+        assert client.get("/x.zip/x.zip") == BYTES
+
+
 def test_folders_are_made_moved_and_removed(door: Door, acme: Customer) -> None:
     with door.talk(acme) as talk:
         talk.talk(

@@ -29,6 +29,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 CREDENTIAL = "sealing-key"
 """The name under which systemd is told of the key (``LoadCredential=sealing-key:…``)."""
 
+SYSTEMD = Path("/run/credentials")
+"""Where systemd puts credentials, and says by access lists who may read them: those look like a mode for the group."""
+
 _NONCE = 12
 _KEY = 32
 
@@ -89,8 +92,9 @@ class Keyring:
             write_keys(self._path, [line, *keep])
         except OSError as error:
             raise SealingError(
-                f"{self._path} can't be written ({error.strerror}): a key that systemd holds is replaced where "
-                "systemd keeps it; put the new line before the old ones, restart, and seal again"
+                f"{self._path} can't be written ({error.strerror}); nothing was changed. A key that systemd hands out "
+                "is replaced in the file that LoadCredential= names: put a new line before the others there, restart "
+                "the gateway, and run `gateway key seal` (docs/operators.md has the commands)"
             ) from None
         return line.split()[0]
 
@@ -104,7 +108,8 @@ class Keyring:
             _check(self._path, facts)
             self._keys = dict(_key(line, self._path) for line in _lines(self._path))
         except OSError as error:
-            raise SealingError(f"the sealing key {self._path} can't be read: {error.strerror}") from None
+            made = ": 'gateway key rotate' makes the first one" if isinstance(error, FileNotFoundError) else ""
+            raise SealingError(f"the sealing key {self._path} can't be read: {error.strerror}{made}") from None
         if not self._keys:
             raise SealingError(f"{self._path} holds no key: it is made by 'gateway key rotate'")
         self._seen = seen
@@ -177,5 +182,6 @@ def _check(path: Path, facts: os.stat_result) -> None:
         raise SealingError(f"the sealing key {path} is not a regular file")
     if facts.st_uid not in (os.geteuid(), 0):
         raise SealingError(f"the sealing key {path} belongs to another user")
-    if facts.st_mode & 0o077 and str(path.parent) != os.environ.get("CREDENTIALS_DIRECTORY"):
+    by_systemd = path.is_relative_to(SYSTEMD) or str(path.parent) == os.environ.get("CREDENTIALS_DIRECTORY")
+    if facts.st_mode & 0o077 and not by_systemd:
         raise SealingError(f"the sealing key {path} may be read by others: chmod 600 {path}")

@@ -6,6 +6,7 @@ A one-time link is printed for the operator and never mailed.
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from gateway.access import Keyring, SealingError, links
 from gateway.access.sealing import key_file, new_key, write_keys
@@ -93,11 +94,28 @@ async def rotate_key(desk: Desk) -> views.View:
     except OSError as error:
         raise Refused(f"the sealing key {path} can't be written: {error.strerror}") from None
 
+    return await _sealed(desk, "key rotate", path, key_id, resealed)
+
+
+async def seal_again(desk: Desk) -> views.View:
+    """Seal every password under the key that stands first in the file, which somebody else wrote. Raises Refused."""
+    path = key_file(desk.config.rotation.sealing_key)
+    if path is None:
+        raise Refused("there is no sealing key: name a file in [rotation] sealing_key")
+    try:
+        keys = Keyring(path)
+        resealed = await _reseal(desk, keys, keys.key_id)
+    except SealingError as error:
+        raise Refused(str(error)) from None
+    return await _sealed(desk, "key seal", path, keys.key_id, resealed)
+
+
+async def _sealed(desk: Desk, action: str, path: Path, key_id: str, passwords: int) -> views.View:
     async def step(tx: Transaction) -> None:
         return None
 
-    await desk.act("key rotate", key_id, step, passwords=resealed)
-    return {"key": key_id, "file": str(path), "passwords": resealed}
+    await desk.act(action, key_id, step, passwords=passwords)
+    return {"key": key_id, "file": str(path), "passwords": passwords}
 
 
 async def _reseal(desk: Desk, keys: Keyring, key_id: str) -> int:

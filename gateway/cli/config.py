@@ -14,11 +14,11 @@ def check(context: typer.Context, json: frame.Json = False) -> None:
     Looks at the files that it names too: certificates and keys must belong together.
     """
     from gateway.config import ConfigError, find, load
-    from gateway.config.machine import advice, certificate_problems
+    from gateway.config.machine import advice, certificate_problems, part_problems
 
     try:
         config = load(find(context.find_root().params.get("config")))
-        problems, warnings = tuple(certificate_problems(config)), tuple(advice(config))
+        problems, warnings = (*certificate_problems(config), *part_problems(config)), tuple(advice(config))
     except ConfigError as error:
         config, problems, warnings = None, error.problems, ()
     for each in (*problems, *warnings):

@@ -41,3 +41,11 @@ def rotate(context: typer.Context, json: frame.Json = False) -> None:
     from gateway.admin import reveal
 
     show.details(frame.run(context, reveal.rotate_key), json)
+
+
+@key.command()
+def seal(context: typer.Context, json: frame.Json = False) -> None:
+    """Seal every password under the key that stands first in the file: where systemd keeps it, and you replaced it."""
+    from gateway.admin import reveal
+
+    show.details(frame.run(context, reveal.seal_again), json)

@@ -103,7 +103,9 @@ class Rotation(Section):
     """
 
     sealing_key: FilePath | None = Field(default=None, examples=["sealing.key"])
-    """The file with the sealing key, mode 0600. Default: the systemd credential "sealing-key" where there is one."""
+    """The file with the sealing key, mode 0600. Default: the systemd credential "sealing-key" where there is one; named
+    (/run/credentials/gateway.service/sealing-key) it is found by the command line, too.
+    """
 
 
 class Webhook(Section):

@@ -25,10 +25,15 @@ def serve_problems(config: Config) -> list[Problem]:
     return [
         *_missing_certificate(config),
         *certificate_problems(config),
-        *_console_problems(config),
-        *_sealing_problems(config),
+        *part_problems(config),
         *state_dir_problems(config),
     ]
+
+
+def part_problems(config: Config) -> Iterator[Problem]:
+    """What is switched on and lacks what it needs."""
+    yield from _console_problems(config)
+    yield from _sealing_problems(config)
 
 
 def _console_problems(config: Config) -> Iterator[Problem]:
@@ -44,7 +49,7 @@ def _sealing_problems(config: Config) -> Iterator[Problem]:
     rotation = config.rotation
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     places = [rotation.sealing_key, Path(directory, "sealing-key") if directory else None]
-    if rotation.sealed_passwords and not any(path is not None and path.exists() for path in places):
+    if rotation.sealed_passwords and not any(path is not None and _exists(path) for path in places):
         key = "rotation.sealed_passwords" if rotation.sealing_key is None else "rotation.sealing_key"
         yield problem(config, key, "there is no sealing key; name a file and make the key: gateway key rotate")
 

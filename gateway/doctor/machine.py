@@ -13,7 +13,7 @@ from typing import Final
 from cryptography import x509
 
 from gateway.config import Config
-from gateway.config.machine import advice, certificate_problems
+from gateway.config.machine import advice, certificate_problems, part_problems
 from gateway.doctor.finding import Finding, error, info, warning
 
 RENEW_BEFORE: Final = timedelta(days=21)
@@ -26,6 +26,10 @@ def findings(config: Config, now: datetime, *, serving: bool) -> Iterator[Findin
     """Everything about this machine that is not as it should be."""
     for problem in certificate_problems(config):
         yield error(str(problem), "put the right pair there; the gateway takes it up by itself, or on SIGHUP")
+    for problem in part_problems(config):
+        yield error(
+            str(problem), "see to it: the gateway would not start again, and no password can be made until then"
+        )
     for problem in advice(config):
         yield warning(str(problem), "set it before customers come")
     yield from resets(config)
@@ -43,6 +47,11 @@ def resets(config: Config) -> Iterator[Finding]:
         yield info(
             "passwords are reset when they are due, and nobody can look the new ones up (sealed_passwords is off)",
             "make a key (gateway key rotate) and set [rotation] sealed_passwords = true; or reset each account by hand",
+        )
+    if config.rotation.enabled and config.outbox.relay is None:
+        yield info(
+            "passwords are reset when they are due, and nobody is told before or after ([outbox] relay is not set)",
+            "set [outbox] relay, or switch [rotation] enabled off",
         )
 
 

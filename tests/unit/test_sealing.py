@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.access import sealing
 from gateway.access.sealing import (
     Keyring,
     SealingError,
@@ -94,6 +95,16 @@ def test_systemds_credential_comes_first_whatever_its_mode(path: Path, tmp_path:
 def test_a_credentials_mode_is_systemds_affair(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(path.parent))
+    assert Keyring(path).key_id
+
+
+def test_a_credentials_mode_is_systemds_affair_at_the_command_line_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.chmod(0o440)
+    with pytest.raises(SealingError, match="may be read by others"):
+        Keyring(path)
+    monkeypatch.setattr(sealing, "SYSTEMD", path.parent)
     assert Keyring(path).key_id
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 
 import pytest
+
+from gateway.access import sealing
 
 from .conftest import Shell
 
@@ -90,3 +93,38 @@ def test_after_rotating_the_key_every_password_still_opens_under_the_new_one(sea
 
 def test_without_a_configured_key_there_is_nothing_to_rotate(acme: Shell) -> None:
     assert "[rotation] sealing_key" in acme("key", "rotate", code=1).err
+
+
+def test_a_key_that_systemd_keeps_is_replaced_there_and_sealed_under_by_command(
+    sealed: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password = sealed.json("account", "reset", "acme")["password"]
+
+    def read_only(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    file = sealed.home / "sealing.key"
+    before = file.read_text()
+    with monkeypatch.context() as patch:
+        patch.setattr(sealing, "write_keys", read_only)
+        said = sealed("key", "rotate", code=1).err
+    assert "can't be written (Read-only file system); nothing was changed" in said
+    assert "LoadCredential=" in said
+    assert "`gateway key seal`" in said
+    assert file.read_text() == before
+
+    file.write_text(f"{sealing.new_key()}\n{before}")
+    made = sealed.json("key", "seal")
+    assert made == {"key": file.read_text().split()[0], "file": str(file), "passwords": 1}
+    file.write_text(file.read_text().splitlines()[0])
+    assert sealed.json("account", "show", "acme", "--as", "ann@example.com")["password"] == password
+    assert sealed.json("key", "seal")["passwords"] == 0
+    file.write_text(sealing.new_key())
+    assert "is not in" in sealed("key", "seal", code=1).err
+    assert "there is no sealing key" not in sealed("config", "check", code=2).err, "the page has no certificate"
+    file.unlink()
+    assert "there is no sealing key" in sealed("config", "check", code=2).err
+    (finding,) = [each for each in sealed.json("doctor", code=1)["findings"] if "sealing key" in each["what"]]
+    assert finding["level"] == "error"
+    said = sealed("account", "reset", "acme", code=1).err
+    assert "'gateway key rotate' makes the first one; no password was made" in said

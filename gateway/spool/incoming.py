@@ -53,6 +53,7 @@ class Incoming:
         self._stale_end = False
         self._named = False  # whether the name under incoming/ is durable, too
         self._durable = 0
+        self._syncing = threading.Lock()  # one flush at a time: the kernel tells only one of two of lost bytes
         self._doubt: OSError | None = None  # what a flush said that failed: the kernel says it once, and then forgets
         self.size = 0
 
@@ -225,14 +226,19 @@ class Incoming:
             self._hashed += len(block)
 
     def _sync(self, flush: Callable[[int], None], fd: int) -> None:
-        try:
-            flush(fd)
-        except OSError as error:
-            self._doubt = error
-            raise
+        with self._syncing:
+            self._check_doubt()
+            try:
+                flush(fd)
+            except OSError as error:
+                self._doubt = error
+                raise
 
     def _check(self) -> None:
         self._check_held()
+        self._check_doubt()
+
+    def _check_doubt(self) -> None:
         if self._doubt is not None:
             raise OSError(self._doubt.errno, f"{self.path.name}: a flush of it failed before")
 

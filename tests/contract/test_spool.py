@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from gateway.domain.ids import new_id
 from gateway.spool import Fenced, Spool
 from gateway.testing.faults import Fault, Faults
+from gateway.testing.waiting import PATIENCE
 
 BYTES = os.urandom(3 << 20)
 
@@ -135,6 +139,33 @@ def test_a_discarded_upload_leaves_nothing(spool: Spool) -> None:
     incoming.discard()
     assert spool.size_of_incoming(upload) is None
     assert spool.recover(upload, 0, same_boot=True) is None
+
+
+def test_what_a_flush_under_way_learns_of_lost_bytes_is_known_before_a_version_is_made(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says it to one of two flushes of a file, and the other returns as if all were well."""
+    incoming = spool.begin(new_id())
+    incoming.write(memoryview(BYTES))
+    begun, lost = threading.Event(), threading.Event()
+
+    def fails(fd: int) -> None:
+        begun.set()
+        assert lost.wait(PATIENCE)
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "fdatasync", fails)
+    with ThreadPoolExecutor() as pool:
+        flushing = pool.submit(incoming.flush)
+        assert begun.wait(PATIENCE)
+        sealing = pool.submit(incoming.seal)
+        wait([sealing], 0.1)
+        lost.set()
+        for each in (flushing, sealing):
+            with pytest.raises(OSError, match="lost|failed before"):
+                each.result(PATIENCE)
+    assert list(spool.all_files()) == []
+    assert incoming.keep() == 0, "nothing was ever durable"
 
 
 def test_a_flush_that_failed_once_is_not_forgotten(spool: Spool) -> None:

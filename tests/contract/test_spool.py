@@ -162,7 +162,7 @@ def test_what_a_flush_under_way_learns_of_lost_bytes_is_known_before_a_version_i
         wait([sealing], 0.1)
         lost.set()
         for each in (flushing, sealing):
-            with pytest.raises(OSError, match="lost|failed before"):
+            with pytest.raises(OSError, match=r"lost|failed before"):
                 each.result(PATIENCE)
     assert list(spool.all_files()) == []
     assert incoming.keep() == 0, "nothing was ever durable"

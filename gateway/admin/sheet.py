@@ -2,9 +2,10 @@
 
 Rules: all mistakes are collected before anything is done. A column that is left out leaves the fact as it is; a cell
 that is empty clears it. Unknown columns refuse: a misspelt one would be left out in silence. Never: a value of a cell
-that is longer than a word or two in a message.
+that is longer than a word or two in a message. Semicolons or tabs may stand for the commas, as spreadsheets have it.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -20,6 +21,8 @@ MOST: Final = 50
 
 LONGEST: Final = 500
 """Characters of a cell."""
+
+_SAVE: Final = 'from a spreadsheet, save it as "CSV UTF-8"'
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -49,12 +52,7 @@ class Sheet:
         self.path = path
         self.allowed = required + optional
         self.mistakes: list[tuple[int, str]] = []
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise Mistakes([f"{path}: cannot be read: {error.strerror}"]) from None
-        except UnicodeDecodeError as error:
-            raise Mistakes([f"{path}: is not UTF-8 (byte {error.start})"]) from None
+        text = _text_of(path)
         read = self._json_lines if text.lstrip()[:1] == "{" else self._csv
         self.required = required
         self.rows: list[Row] = []
@@ -88,7 +86,7 @@ class Sheet:
         return True
 
     def _csv(self, text: str) -> Iterator[Row]:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
         try:
             header = [_column(name) for name in next(reader, [])]
             if not self._columns(1, header, complete=True):
@@ -125,12 +123,38 @@ class Sheet:
         twice = {name for name in names if names.count(name) > 1}
         for name in unknown:
             allowed = ", ".join(self.allowed)
-            self._note(line, f"{name or 'a column without a name'}: unknown; allowed: {allowed}")
+            self._note(line, f"{name[:40] or 'a column without a name'}: unknown; allowed: {allowed}")
         for name in twice:
             self._note(line, f"{name}: is there twice")
         for name in missing:
             self._note(line, f"{name}: this column is missing")
         return not unknown and not twice and not missing
+
+
+def _text_of(path: Path) -> str:
+    """What is in the file. Raises Mistakes where that is no text in UTF-8, or no list of lines."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Mistakes([f"{path}: cannot be read: {error.strerror}"]) from None
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Mistakes([f"{path}: is UTF-16, not UTF-8; {_SAVE}"])
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        wrong = f"{path}:{line}: is not UTF-8 (byte {column} of the line is 0x{content[error.start]:02x}); {_SAVE}"
+        raise Mistakes([wrong]) from None
+    if text.lstrip()[:1] == "[":
+        raise Mistakes([f"{path}:1: is a JSON array; JSON Lines has an object on each line, without brackets"])
+    return text
+
+
+def _delimiter(text: str) -> str:
+    """What stands between the columns' names: where a comma is the decimal point, spreadsheets write semicolons."""
+    header = text.partition("\n")[0]
+    return next((mark for mark in ",;\t" if mark in header), ",")
 
 
 def _column(name: str) -> str:

@@ -44,6 +44,8 @@ def bring_in(
         print(show.text(f"{SIGNS[change['what']]} {change['kind']} {change['key']} {fields}".rstrip()))
     if len(found["changes"]) > SHOWN:
         print(f"… and {len(found['changes']) - SHOWN} more")
+    if not any(found[each] for each in ("added", "changed", "removed", "unchanged")):
+        frame.say(f"{file} has no rows below its header")
     words = "would be " if dry_run else ""
     removed = f"{found['removed']} {words}removed, " if found["removed"] else ""
     frame.say(

@@ -41,6 +41,8 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         path = Path(str(url.database))
         self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Made for its owner alone, whatever the umask: customers' mail is in it. SQLite's other files have its mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._readers = create_async_engine(
             url.set(drivername="sqlite+aiosqlite"),
             isolation_level="AUTOCOMMIT",

@@ -198,6 +198,23 @@ async def test_root_leaves_no_files_behind_in_another_users_store(store: Store) 
         await Store.open(store.url.render_as_string())
 
 
+def test_a_database_is_made_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    async def make() -> dict[str, int]:
+        made = await Store.open(f"sqlite:///{tmp_path}/gateway.db")
+        try:
+            return {path.name: path.stat().st_mode for path in tmp_path.glob("gateway.db*")}
+        finally:
+            await made.close()
+
+    before = os.umask(0)
+    try:
+        files = asyncio.run(make())
+    finally:
+        os.umask(before)
+    assert len(files) == 4, "with its lock, its log and the log's index"
+    assert [name for name, mode in files.items() if mode & 0o077] == []
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_sqlite_is_set_to_keep_what_it_commits(store: Store) -> None:
     async def pragmas(tx: AsyncConnection, item: None) -> list[object]:

@@ -330,3 +330,34 @@ def test_what_a_crashed_import_left_is_removed_by_a_later_one(acme: Shell) -> No
     acme("sr", "import", write(acme, "number,account\n77,acme\n"))
     assert in_store(acme, left) == 1, "one that began a moment ago may still be running"
     assert [each["number"] for each in acme.json("sr", "list")] == ["12345", "77"]
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_what_a_european_spreadsheet_saves_is_read(acme: Shell, mark: str) -> None:
+    rows = [("Sold To", "End User", "Login"), ("Beta", "Zürich, Genève", "beta"), ("Gamma", '"a; ""b"""', "")]
+    (acme.home / "crm.csv").write_bytes("\r\n".join(mark.join(row) for row in rows).encode("utf-8-sig"))
+    assert counts(acme.json("account", "import", str(acme.home / "crm.csv"))) == (2, 0, 0)
+    assert [each["end_user"] for each in acme.json("account", "list")] == ["Globex", "Zürich, Genève", 'a; "b"']
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("sold_to,end_user\nA,B\nCafé,B\n".encode("cp1252"), ":3: is not UTF-8 (byte 4 of the line is 0xe9); from a"),
+        (
+            "sold_to\tend_user\nCafé\tB\n".encode("utf-16"),
+            ': is UTF-16, not UTF-8; from a spreadsheet, save it as "CSV',
+        ),
+        (b'[{"sold_to": "A", "end_user": "B"}]', ":1: is a JSON array; JSON Lines has an object on each line"),
+        (f"sold_to,end_user,{'x' * 100}\n".encode(), f":1: {'x' * 40}: unknown"),
+        (b"", ":1: sold_to: this column is missing"),
+    ],
+)
+def test_a_file_that_is_of_no_use_says_where_and_what_to_do(acme: Shell, content: bytes, said: str) -> None:
+    (acme.home / "crm.csv").write_bytes(content)
+    assert f"crm.csv{said}" in acme("account", "import", str(acme.home / "crm.csv"), code=1).err
+
+
+def test_a_file_without_rows_says_so(acme: Shell) -> None:
+    assert "has no rows" in acme("account", "import", write(acme, "sold_to,end_user\n")).err
+    assert "has no rows" not in acme("account", "import", write(acme, "sold_to,end_user\nAcme,Globex\n")).err

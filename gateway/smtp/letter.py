@@ -27,8 +27,9 @@ SMALL = 64 * 1024
 """Messages up to this size travel in the row's own transaction, and share its flush."""
 HEAD_MOST = 256 * 1024
 """The largest header that is read; no mail program makes one like it."""
-WRITE_SIZE = 128 * 1024
-"""Bytes gathered before a thread writes them: handing over costs about as much as writing them."""
+WRITE_SIZE = 192 * 1024
+"""Bytes gathered before a thread writes them: handing over costs about as much as writing them. With what has arrived
+meanwhile (``stream``) a session holds less than 1 MiB."""
 
 log = voices.get(__name__)
 _Result = TypeVar("_Result")

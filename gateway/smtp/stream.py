@@ -11,10 +11,10 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-HIGH_WATER = 64 * 1024
+HIGH_WATER = 96 * 1024
 """Bytes held before the transport is told to wait. One ``recv`` of asyncio's (256 KiB) may come on top."""
 
-BLOCK_MOST = 128 * 1024
+BLOCK_MOST = 192 * 1024
 """Bytes handed over at once: what is done with a block copies it once or twice."""
 
 

@@ -40,10 +40,16 @@ class NewPassword:
 
     login: str
     password: str = field(repr=False)
+    region: str | None
     next_reset: datetime | None
 
     def view(self) -> views.View:
-        return {"login": self.login, "password": self.password, "next_reset": views.moment(self.next_reset)}
+        return {
+            "login": self.login,
+            "password": self.password,
+            "region": self.region,
+            "next_reset": views.moment(self.next_reset),
+        }
 
 
 async def add(
@@ -89,7 +95,7 @@ async def add(
         return account
 
     made = await desk.act("account add", login or f"{sold_to} / {end_user}", step, sold_to=sold_to, end_user=end_user)
-    return NewPassword(made.login, issued.password, due)
+    return NewPassword(made.login, issued.password, made.region, due)
 
 
 async def everything(desk: Desk) -> list[views.View]:
@@ -143,7 +149,7 @@ async def new_password(
         actor=desk.actor,
         origin=desk.origin,
     )
-    return NewPassword(account.login, issued.password, reset.next_reset), reset
+    return NewPassword(account.login, issued.password, account.region, reset.next_reset), reset
 
 
 async def disable(desk: Desk, login: str) -> views.View:

@@ -31,6 +31,7 @@ class Shown:
             "login": self.account.login,
             "sold_to": self.account.sold_to,
             "end_user": self.account.end_user,
+            "region": self.account.region,
             "contact": self.contact.email,
             "password": self.password,
             "next_reset": views.moment(self.account.next_reset),

@@ -1,22 +1,23 @@
 """What operators and their programs read: records in the shapes of the public contract, plain JSON throughout.
 
 Rules: keys of the contract stay; more may join them. An account is named by its login, an SR by its number, a time is
-RFC 3339 in UTC. Never: a password, a hash, a sealed password.
+RFC 3339 in UTC (``Moment``). Never: a password, a hash, a sealed password.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
+from gateway.domain.moment import Moment
 from gateway.domain.records import Account, Attachment, Contact, Grant, Request, Update, Version
 from gateway.domain.status import Status
 
 View = dict[str, Any]
 
 
-def moment(value: datetime | None) -> str | None:
-    """RFC 3339, to the second: ``2027-01-05T14:00:00Z``."""
-    return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+def moment(value: datetime | None) -> Moment | None:
+    """RFC 3339, to the second: ``2027-01-05T14:00:00Z``; people are shown it in a zone of theirs."""
+    return None if value is None else Moment(value)
 
 
 def account(value: Account, today: date) -> View:

@@ -213,7 +213,7 @@ def _new_password(view: show.View, json: bool) -> None:
     print(f"login     {view['login']}\npassword  {view['password']}")
     frame.say(
         "The password is shown this once. Hand it over by telephone or in person, never by mail.",
-        f"It ends with the reset of {view['next_reset']}.",
+        f"It ends with the reset of {show.fact(view, 'next_reset')}.",
     )
 
 

@@ -44,8 +44,10 @@ def work_at_desk(config: "Config", work: "Callable[[Desk], Awaitable[Result]]") 
 
     from gateway import log
     from gateway.admin import Refused
+    from gateway.cli import show
     from gateway.store import StoreError
 
+    show.where(config.places)
     log.configure("warning", config.gateway.log_format)
     try:
         config.gateway.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -29,7 +29,9 @@ class Gateway(Section):
     """What the support organisation is called in words to customers."""
 
     timezone: Zone = ZoneInfo("UTC")
-    """The time zone of dates in words to people whose region is not known. The store keeps UTC whatever stands here."""
+    """The time zone of dates in words to people whose region is not known, and of what the command line shows them. The
+    store, JSON and the log keep UTC whatever stands here.
+    """
 
     drain_timeout: Duration = timedelta(seconds=30)
     """How long running transfers may go on after SIGTERM before they become partials, which can be resumed. Keep it

@@ -54,7 +54,7 @@ def test_add_prints_the_password_once_and_keeps_a_hash(shell: Shell) -> None:
         "account", "add", "--sold-to", "Acme", "--end-user", "Globex", "--login", "acme", "--region", "north",
         "--agreement-ends", "2099-12-31",
     )  # fmt: skip
-    assert made.keys() == {"login", "password", "next_reset"}
+    assert made.keys() == {"login", "password", "region", "next_reset"}
     assert made["login"] == "acme"
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["next_reset"])
     assert opens(shell, "acme", made["password"])
@@ -108,7 +108,7 @@ def test_reset_gives_a_new_password_and_ends_sessions(acme: Shell) -> None:
     before = stored(acme, "acme")
     made = acme.json("account", "reset", "acme")
     after = stored(acme, "acme")
-    assert made.keys() == {"login", "password", "next_reset"}
+    assert made.keys() == {"login", "password", "region", "next_reset"}
     assert opens(acme, "acme", made["password"])
     assert after.former_hash == before.password_hash
     assert after.session_epoch == before.session_epoch + 1
@@ -232,6 +232,23 @@ def test_what_a_reader_could_not_know_is_not_reset_when_they_leave(acme: Shell) 
     gone = acme.json("contact", "remove", "rob@example.com", "--reset-accounts")
     assert (gone["accounts"], gone["resets"]) == ([], [])
     assert stored(acme, "acme").password_hash == before
+
+
+def test_people_read_times_in_the_zone_of_the_region_and_programs_in_utc(acme: Shell) -> None:
+    acme.config.write_text(acme.config.read_text().replace("[gateway]", '[gateway]\ntimezone = "Asia/Tokyo"'))
+    acme("account", "add", "--sold-to", "Beta", "--end-user", "Beta", "--region", "north")
+    acme("account", "add", "--sold-to", "Gamma", "--end-user", "Gamma")
+    listed = {each["login"]: each["next_reset"] for each in acme.json("account", "list")}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT01:00:00Z", listed["gamma"]), "its region is not known: our own zone"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT1[34]:00:00Z", listed["beta"])
+    shown = {line.split()[0]: line for line in acme("account", "list").out.splitlines() if " active " in line}
+    assert " 10:00:00 JST" in shown["gamma"]
+    assert re.search(r" 10:00:00 A[SD]T", shown["beta"])
+    assert re.search(r"next reset .* 10:00:00 A[SD]T\n", acme("account", "show", "beta").out)
+    assert re.search(r"ends with the reset of \S+ 10:00:00 A[SD]T\.", acme("account", "reset", "beta").err)
+    assert acme.json("account", "reset", "beta")["next_reset"] == listed["beta"]
+    assert " JST " in acme("audit", "list").out
+    assert acme.json("audit", "list")[0]["at"].endswith("Z")
 
 
 def test_grants_need_both_ends_and_a_known_access(acme: Shell) -> None:

@@ -10,7 +10,8 @@ Every step names the epoch it holds: a session that was fenced can neither write
 A crash leaves: a row that says *receiving* with bytes under ``incoming`` (``recover`` makes it a partial: all of it
 after a kill, up to the recorded flush after a power cut), or bytes that no row speaks of and nobody was promised.
 
-The methods of ``Upload`` block and belong to the session's own thread; *submit* carries coroutines to the store's loop.
+The methods of ``Upload`` block, and one thread at a time calls them: the session's own, or for a slow end one of
+``Intake.ends``; *submit* carries coroutines to the store's loop.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ ROW_AFTER = 1 << 20
 
 FLUSH_EVERY = 128 << 20
 """Bytes between two flushes of an upload under way (one fsync after 40 GB would outlast a client's patience)."""
+
+LONG_END = 8 << 20
+"""Bytes that are still to be flushed or hashed, from which on an upload's end is worth a thread of its own."""
+
+ENDS = 32
+"""Such ends at a time; further ones wait their turn."""
 
 Submit = Callable[[Coroutine[Any, Any, Any]], "Future[Any]"]
 
@@ -74,6 +81,7 @@ class Intake:
         self._completing: set[str] = set()
         self._abandoned: dict[str, int] = {}  # what the last look found that nobody held, with its epoch
         self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
+        self.ends = ThreadPoolExecutor(ENDS, thread_name_prefix="end")
 
     def begin(self, source: Source, *, hashing: bool = True) -> Upload:
         """Start a new upload. Raises OSError when the disk refuses."""
@@ -155,6 +163,7 @@ class Intake:
             return await uploads.get(connection, version_id)
 
     def close(self) -> None:
+        self.ends.shutdown()
         self.flusher.shutdown()
 
     def _begin(self, upload: str, source: Source, at: datetime) -> uploads.Begin:
@@ -183,6 +192,11 @@ class Upload:
     def size(self) -> int:
         """Bytes that are there, those of the sessions before included."""
         return self._incoming.size
+
+    @property
+    def ends_slowly(self) -> bool:
+        """Whether ``complete`` and ``keep`` may take so long that who must not wait calls them in ``Intake.ends``."""
+        return self._incoming.behind > LONG_END
 
     def write(self, block: memoryview) -> None:
         """Append *block*. Raises Fenced, or OSError when the disk refuses: then ``keep`` what is there."""

@@ -12,7 +12,7 @@ import errno
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.domain import evidence, names
 from gateway.domain.evidence import Ending, Grounds, Judgement
@@ -23,7 +23,7 @@ from gateway.ftps.awaiting import Awaiting, block
 from gateway.ftps.looking import PROOF_WAIT, Finding, Look
 from gateway.ftps.tls import TlsStream
 from gateway.ftps.transfer import Receiving, Sending, Transfer
-from gateway.intake import Upload
+from gateway.intake import Receipt, Upload
 from gateway.log import get
 from gateway.spool import Fenced
 from gateway.store.uploads import Superseded
@@ -33,8 +33,12 @@ if TYPE_CHECKING:
 
 log = get(__name__)
 
+Result = TypeVar("Result")
+
 LOOK_AT_DISK = 64 << 20
 """Bytes of an upload between two looks at the room that is left on the disk."""
+DISK_WAIT = 3600.0
+"""Seconds that the session looks after its client while the disk takes an upload's end; then it only waits."""
 
 
 class Job:
@@ -88,7 +92,11 @@ class UploadJob(Job):
         self.found: Finding | None = None
         """What a look inside found, if the proof needed one."""
         self._awaiting: Awaiting | None = None
-        """What the end hangs on when all bytes are here: the proof, or the look inside."""
+        """What the end hangs on when all bytes are here: the proof, the look inside, or the disk."""
+        self._awaited: Callable[[int], str] = ftp.being_looked_at
+        """The same for STAT."""
+        self._is_cut = False
+        """Whether somebody waits here and now for the end."""
         self._cut_as: Ending | None = None
         """How it was cut while it hung on that."""
 
@@ -106,9 +114,10 @@ class UploadJob(Job):
         self._end(reply)
 
     def status(self) -> str:
-        return super().status() if self._awaiting is None else ftp.being_looked_at(self.upload.size)
+        return super().status() if self._awaiting is None else self._awaited(self.upload.size)
 
     def cut(self, ending: Ending) -> None:
+        self._is_cut = True
         if self._awaiting is not None:
             self._cut_as = ending
             if ending is Ending.CONTROL_LOST:
@@ -148,7 +157,13 @@ class UploadJob(Job):
         if reply is not None:
             self._end(reply)
 
-    def _then(self, running: Future[Any], seconds: float, step: Callable[[], Reply | None]) -> Reply | None:
+    def _then(
+        self,
+        running: Future[Any],
+        seconds: float,
+        step: Callable[[], Reply | None],
+        awaited: Callable[[int], str] = ftp.being_looked_at,
+    ) -> Reply | None:
         """Do *step* when *running* is done or the time is up; the session looks after its client meanwhile."""
         session = self.session
         if running.done() or seconds <= 0:
@@ -156,8 +171,16 @@ class UploadJob(Job):
         if session.is_closing:
             block(running, seconds, session.is_hurried)
             return step()
+        self._awaited = awaited
         self._awaiting = Awaiting(session.loop, running, seconds, lambda: self._go(step))
         return None
+
+    def _durably(self, work: Callable[[], Result], step: Callable[[Result], Reply]) -> Reply | None:
+        """Do *work*, which waits for the disk, and then *step*; a large file's aside, for that may take long."""
+        if self._is_cut or self.session.is_closing or not self.upload.ends_slowly:
+            return step(work())
+        running = self.session.shared.intake.ends.submit(work)
+        return self._then(running, DISK_WAIT, lambda: step(running.result()), ftp.being_made_durable)
 
     def _judge(self, ending: Ending) -> Reply | None:
         size = self.upload.size
@@ -175,20 +198,26 @@ class UploadJob(Job):
     def _judged(self, judgement: Judgement) -> Reply | None:
         grounds = judgement.grounds
         if not judgement.complete:
-            return ftp.kept_partial(self._keep(grounds), ftp.why_partial(grounds))
+            why = ftp.why_partial(grounds)
+            return self._durably(lambda: self._keep(grounds), lambda size: ftp.kept_partial(size, why))
         shared = self.session.shared
         begun = shared.looking.begin(self._bytes) if self.found is None else Look(None, self.found)
         if begun.running is None:
             return self._complete(grounds, begun)
         return self._then(begun.running, shared.settings.inspect_wait, lambda: self._complete(grounds, begun))
 
-    def _complete(self, grounds: Grounds, begun: Look) -> Reply:
-        shared = self.session.shared
+    def _complete(self, grounds: Grounds, begun: Look) -> Reply | None:
         found = begun.so_far()
         damaged = found is not None and found["verdict"] == "damaged"
-        receipt = self.upload.complete(grounds.value, damaged=damaged, inspection=found)
-        if found is None and not receipt.repeats:
-            shared.looking.later(receipt.version, begun)
+
+        def received(receipt: Receipt) -> Reply:
+            if found is None and not receipt.repeats:
+                self.session.shared.looking.later(receipt.version, begun)
+            return self._received(receipt, grounds)
+
+        return self._durably(lambda: self.upload.complete(grounds.value, damaged=damaged, inspection=found), received)
+
+    def _received(self, receipt: Receipt, grounds: Grounds) -> Reply:
         log.info(
             "upload complete",
             account=self.session.account and self.session.account.login,

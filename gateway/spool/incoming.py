@@ -184,6 +184,12 @@ class Incoming:
             if self._fd >= 0:
                 self._close()
 
+    @property
+    def behind(self) -> int:
+        """Bytes that ``seal`` has still to flush or to hash, which is what takes its time."""
+        follows = self._hash is not None and self._catch_up is None
+        return self.size - min(self._durable, self.size if follows else self._hashed)
+
     def sha256(self) -> str:
         """The hash of all that was written, in hex."""
         thread = self._catch_up

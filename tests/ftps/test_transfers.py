@@ -10,6 +10,7 @@ import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from gateway.domain.records import VersionState
 from gateway.domain.throttle import address_subject
 from gateway.examine import looks
 from gateway.ftps import looking
+from gateway.spool import Incoming
 from gateway.store import bans, one_by_one
+from gateway.testing.faults import Fault, Faults
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import PATIENCE, until
 
@@ -26,6 +29,8 @@ from .conftest import MakeDoor
 
 BYTES = os.urandom(2_000_000)
 SHA256 = hashlib.sha256(BYTES).hexdigest()
+LARGE = os.urandom(9 << 20)
+"""So much that its end is done aside."""
 GZIP = gzip.compress(b"a log\n" * 100)
 
 
@@ -248,6 +253,124 @@ def test_a_stop_waits_for_no_proof(door: Door, acme: Customer, gate: threading.E
         door.stop()
         assert "bytes are kept" in talk.reply()[0]
     assert states(door) == {"/there.gz": VersionState.PARTIAL, "/gone.gz": VersionState.PARTIAL}
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """A disk that takes no upload's end before it is set."""
+    ready = threading.Event()
+
+    def held(call: Callable[[int], None]) -> Callable[[int], None]:
+        def slow(fd: int) -> None:
+            if "/incoming/" in os.readlink(f"/proc/self/fd/{fd}"):
+                assert ready.wait(PATIENCE)
+            call(fd)
+
+        return slow
+
+    monkeypatch.setattr(os, "fsync", held(os.fsync))
+    monkeypatch.setattr(os, "fdatasync", held(os.fdatasync))
+    return ready
+
+
+def brought(talk: Talk) -> None:
+    until(lambda: f"{len(LARGE)} bytes are here and are being" in talk.command("STAT"), "the disk is at work")
+
+
+def sent(talk: Talk, name: str) -> None:
+    """Send a large file, and wait until the disk is asked for it."""
+    data = talk.begin(f"STOR {name}")
+    data.sendall(LARGE)
+    data.unwrap().close()
+    brought(talk)
+
+
+def test_a_session_is_not_deaf_while_the_disk_takes_a_large_upload(
+    door: Door, acme: Customer, disk: threading.Event
+) -> None:
+    with door.talk(acme) as talk:
+        sent(talk, "one.bin")
+        assert talk.command("NOOP").startswith("200")
+        talk.send("MKD later")
+        disk.set()
+        assert "".join(talk.reply()).startswith("226-"), "the commands that came meanwhile are done after it"
+        assert talk.reply()[0].startswith("257")
+        disk.clear()
+        sent(talk, "two.bin")
+        talk.send("ABOR")
+        disk.set()
+        assert "".join(talk.reply()).startswith("226-"), "too late: it was all here"
+        assert talk.reply()[0].startswith("226 ")
+        disk.clear()
+        data = talk.begin("STOR cut.bin")
+        data.sendall(LARGE)
+        hang_up(data, "fin")
+        brought(talk)
+        assert talk.command("NOOP").startswith("200")
+        disk.set()
+        assert talk.reply()[0].startswith(f"426 The data connection was cut before the end of the file. {len(LARGE)} ")
+    complete = {"/one.bin": VersionState.COMPLETE, "/two.bin": VersionState.COMPLETE}
+    assert states(door) == complete | {"/cut.bin": VersionState.PARTIAL}
+
+
+def test_who_goes_away_while_the_disk_is_at_work_has_a_complete_file_all_the_same(
+    door: Door, acme: Customer, disk: threading.Event
+) -> None:
+    with door.talk(acme) as talk:
+        sent(talk, "logs.bin")
+    disk.set()
+    until(lambda: states(door) == {"/logs.bin": VersionState.COMPLETE}, "it is complete")
+
+
+def test_a_stop_waits_for_the_disk(door: Door, acme: Customer, disk: threading.Event) -> None:
+    with door.talk(acme) as talk, door.talk(acme) as idle:
+        sent(talk, "logs.bin")
+        door.loop.call_soon_threadsafe(door.doorway.stop, 30.0)
+        idle.talk("S: 421 *")
+        disk.set()
+        assert "".join(talk.reply()).startswith("226-")
+        talk.talk("S: 421 *")
+    door.stop()
+    assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+def test_a_disk_that_fails_in_the_end_is_told_of(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk, Faults(Fault("os:fsync", "EIO", path="/incoming/")):
+        assert talk.put("logs.bin", LARGE).startswith("451 ")
+        assert talk.command("NOOP").startswith("200")
+    assert states(door) == {"/logs.bin": VersionState.PARTIAL}
+
+
+def test_a_session_is_not_deaf_while_the_beginning_of_a_resumed_upload_is_hashed(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = threading.Event()
+    advance = Incoming._advance
+
+    def slow(self: Incoming, fd: int, end: int) -> None:
+        assert ready.wait(PATIENCE)
+        advance(self, fd, end)
+
+    with door.talk(acme) as talk:
+        size = len(LARGE) - 1000
+        assert talk.cut("logs.bin", LARGE[:size]).startswith("426 ")
+        monkeypatch.setattr(Incoming, "_advance", slow)
+        talk.talk(f"C: REST {size}\nS: 350 *")
+        data = talk.begin("STOR logs.bin")
+        data.sendall(LARGE[size:])
+        data.unwrap().close()
+        brought(talk)
+        assert talk.command("NOOP").startswith("200")
+        ready.set()
+        assert hashlib.sha256(LARGE).hexdigest() in "".join(talk.reply())
+
+
+def test_the_end_of_a_small_upload_costs_no_thread(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        assert talk.put("small.bin", BYTES).startswith("226-")
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("end_")] == []
+        assert talk.put("large.bin", LARGE).startswith("226-")
+        assert [thread.name for thread in threading.enumerate() if thread.name.startswith("end_")] == ["end_0"]
 
 
 def test_two_passive_commands_leave_one_port(make_door: MakeDoor) -> None:

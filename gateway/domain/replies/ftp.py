@@ -164,6 +164,10 @@ def being_looked_at(size: int) -> str:
     return f"All {size} bytes are here; a look inside is under way."
 
 
+def being_made_durable(size: int) -> str:
+    return f"{size} bytes are here and are being brought to the disk."
+
+
 LISTING = _reply(150, "Here comes the listing.")
 LISTED = _reply(226, "Listing sent.")
 SENT = _reply(226, "File sent.")

@@ -8,12 +8,16 @@ Writing and glancing are done by the thread that asks (``here``): the writing th
 which a glance holds for a fraction of a millisecond, for in WAL nobody waits for a writer. Whatever reads more goes
 through aiosqlite (``reading``). Readers are ``query_only``.
 
+What is written to a file that nobody will find again is not kept: a commit to a database that was moved away,
+removed, emptied or replaced while the process runs fails with OSError, until it is back or the process starts again.
+
 A crash leaves the last commit, whole: WAL recovery is SQLite's own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -40,6 +44,9 @@ class Sqlite:
 
     def __init__(self, url: URL) -> None:
         path = Path(str(url.database))
+        self._path = path
+        self._file: tuple[int, int] | None = None
+        """Which file was opened: its device and inode."""
         self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Made for its owner alone, whatever the umask: customers' mail is in it. SQLite's other files have its mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -65,6 +72,7 @@ class Sqlite:
             with self._glances.connect() as connection:
                 ready = check(connection)
             if ready:
+                self._file = self._there()
                 return
             with self._writers.connect() as connection:
                 tx = Here(connection)
@@ -75,6 +83,7 @@ class Sqlite:
                 except BaseException:
                     _roll_back(tx)
                     raise
+            self._file = self._there()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -122,16 +131,31 @@ class Sqlite:
         """A writing transaction, in the writing thread: nothing in here ever waits but for locks and the disk."""
         with self._alone():
             if self._pen is None:
+                self._look()  # SQLite would make a new database in its place
                 self._pen = Here(self._writers.connect())
             pen = self._pen
             pen.plain("BEGIN IMMEDIATE")
             try:
                 yield cast(AsyncConnection, pen)
+                self._look()
                 pen.plain("COMMIT")
             except BaseException:
                 if not _roll_back(pen):
                     self._pen = None
                 raise
+
+    def _there(self) -> tuple[int, int] | None:
+        """The file that has the database's name now; None where there is none, or an empty one."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return (found.st_dev, found.st_ino) if found.st_size else None
+
+    def _look(self) -> None:
+        """Raise OSError where the database's name leads elsewhere than to what this process has open."""
+        if self._there() != self._file:
+            raise OSError(errno.ESTALE, "moved away or replaced: put it back, or restart the gateway", str(self._path))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -224,6 +224,26 @@ async def test_sqlite_is_set_to_keep_what_it_commits(store: Store) -> None:
     assert await store.write(one_by_one(pragmas), None) == ["wal", 2, 2, 1]
 
 
+async def test_nothing_is_committed_to_a_database_that_was_moved_away_or_replaced(tmp_path: Path) -> None:
+    path, away = tmp_path / "gateway.db", tmp_path / "away.db"
+    store = await Store.open(f"sqlite:///{path}")
+    try:
+        await store.write(lease, "before")
+        path.rename(away)
+        for make in (lambda: None, path.mkdir, path.touch, lambda: path.write_bytes(away.read_bytes())):
+            make()
+            with pytest.raises(OSError, match="put it back, or restart"):
+                await store.write(lease, "meanwhile")
+            if path.is_dir():
+                path.rmdir()
+            path.unlink(missing_ok=True)
+        away.rename(path)
+        await store.write(lease, "after")
+        assert await held(store) == {"before", "after"}
+    finally:
+        await store.close()
+
+
 async def test_an_account_comes_back_as_it_was_put(store: Store) -> None:
     put = account()
     await store.write(one_by_one(accounts.add), put)

@@ -7,6 +7,7 @@ somebody to refuse it. Nothing here touches the store.
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from gateway.admin import views
@@ -78,4 +79,6 @@ class Difference:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return views.moment(value)
     return value if value is None or isinstance(value, bool | int) else str(value)

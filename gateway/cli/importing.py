@@ -40,7 +40,7 @@ def bring_in(
         show.as_json(found)
         return
     for change in found["changes"][:SHOWN]:
-        fields = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in change["fields"].items())
+        fields = "; ".join(f"{name}: {_cell(old)} -> {_cell(new)}" for name, (old, new) in change["fields"].items())
         print(show.text(f"{SIGNS[change['what']]} {change['kind']} {change['key']} {fields}".rstrip()))
     if len(found["changes"]) > SHOWN:
         print(f"… and {len(found['changes']) - SHOWN} more")
@@ -53,3 +53,7 @@ def bring_in(
     )
     if found.get("reset"):
         frame.say(f"who loses access knew the passwords of: {', '.join(found['reset'])}; see `gateway account reset`")
+
+
+def _cell(value: object) -> str:
+    return show.text(value) or "nothing"

@@ -21,7 +21,8 @@ def link(
 
     from gateway.admin import reveal
 
-    made = frame.run(context, lambda desk: reveal.link(desk, login, contact, timedelta(hours=hours)))
+    valid = timedelta(hours=hours if 0 < hours <= 24 * 365 else 0)  # what no timedelta holds is refused as too much is
+    made = frame.run(context, lambda desk: reveal.link(desk, login, contact, valid))
     show.details(made, json)
 
 

@@ -2,7 +2,7 @@
 
 Rules: the row holds the token's hash, and the password sealed under a key that only the token gives. Using a link marks
 it and empties the seal in the same transaction, so that of two who open it at once one sees the password. A reset of
-the account ends its links (store/credentials.py).
+the account ends its links (store/credentials.py); a link made for a contact ends with their access.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.domain.records import Access
 from gateway.store import accounts, audit
-from gateway.store.tables import reveal_links
+from gateway.store.tables import contacts, grants, reveal_links
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,15 @@ async def add(tx: AsyncConnection, link: Link) -> None:
 
 
 async def waiting(connection: AsyncConnection, token_hash: str, now: datetime) -> Link | None:
-    """The link with this token, if it may still be used."""
+    """The link with this token, if it may still be used: by a contact who may still know the password."""
+    still_theirs = exists().where(
+        grants.c.contact_id == reveal_links.c.contact_id,
+        grants.c.account_id == reveal_links.c.account_id,
+        grants.c.access == Access.READ_WRITE.value,
+    )
     found = await connection.execute(
         select(reveal_links).where(
+            or_(reveal_links.c.contact_id.is_(None), still_theirs),
             reveal_links.c.token_hash == token_hash,
             reveal_links.c.used_at.is_(None),
             reveal_links.c.expires_at > now,
@@ -67,7 +74,9 @@ async def use(tx: AsyncConnection, item: Use) -> Link | None:
     )
     account = await accounts.by_id(tx, link.account_id)
     subject = account.login if account else link.account_id
-    await audit.append(tx, audit.Entry(item.at, "one-time link", "password shown", subject, {}, item.origin))
+    contact = (await tx.execute(select(contacts.c.email).where(contacts.c.id == link.contact_id))).scalar()
+    detail = {"contact": contact}
+    await audit.append(tx, audit.Entry(item.at, "one-time link", "password shown", subject, detail, item.origin))
     return link
 
 

@@ -47,6 +47,10 @@ def test_accounts_are_added_changed_and_then_left_alone(acme: Shell) -> None:
     assert counts(dry) == (2, 1, 0)
     assert [each["key"] for each in dry["changes"]] == ["beta", "acme", "gamma"]
     assert dry["changes"][1]["fields"] == {"region": [None, "North"], "agreement_ends": [None, "2099-06-30"]}
+    assert (
+        "~ accounts acme region: nothing -> North; agreement_ends: nothing -> 2099"
+        in acme("account", "import", file, "--dry-run").out
+    )
     assert len(acme.json("account", "list")) == 1, "a dry run changes nothing"
     assert counts(acme.json("account", "import", file)) == (2, 1, 0)
     listed = {each["login"]: each for each in acme.json("account", "list")}
@@ -303,7 +307,7 @@ def test_a_complete_file_of_contacts_takes_what_it_lacks(acme: Shell) -> None:
         "- grants ann@example.com beta", "- grants bob@example.com acme", "- grants bob@example.com gamma",
         said.out.splitlines()[-1],
     ]  # fmt: skip
-    assert said.out.splitlines()[-1].startswith("~ contacts bob@example.com removed_at: None -> ")
+    assert said.out.splitlines()[-1].startswith("~ contacts bob@example.com removed_at: nothing -> ")
     assert "0 would be added, 1 would be changed, 3 would be removed" in said.err
     done = acme.json("contact", "import", file, "--complete", "--most-gone", "60")
     assert (counts(done), done["removed"], done["reset"]) == ((0, 1, 4), 3, ["acme", "beta"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import json
+from datetime import UTC, datetime
 
 import pytest
 
-from gateway.access import sealing
+from gateway.access import links, sealing
+from gateway.store import Store
 
 from .conftest import Shell
+from .test_mail import in_store
 
 
 @pytest.fixture
@@ -67,7 +70,28 @@ def test_a_link_is_printed_with_a_token_that_nothing_else_shows(sealed: Shell) -
         assert token.encode() not in file.read_bytes()
 
 
-@pytest.mark.parametrize("hours", ["0", "-1", "1000"])
+@pytest.mark.parametrize(
+    "loses",
+    [("contact", "revoke", "ann@example.com", "acme"), ("contact", "remove", "ann@example.com")],
+    ids=["a revoked grant", "a contact who left"],
+)
+def test_a_link_opens_for_who_has_access_still_and_says_whom_it_was_for(sealed: Shell, loses: tuple[str, ...]) -> None:
+    tokens = [
+        sealed.json("account", "link", "acme", "--as", "ann@example.com")["link"].rpartition("/")[2] for _ in range(2)
+    ]
+
+    async def opened(store: Store) -> tuple[str, str] | None:
+        return await links.open_once(store, tokens.pop(), datetime.now(UTC), "192.0.2.1")
+
+    assert in_store(sealed, opened) is not None
+    (entry,) = sealed.json("audit", "list", "--last", "1")
+    assert (entry["action"], entry["detail"]) == ("password shown", {"contact": "ann@example.com"})
+    sealed(*loses)
+    assert in_store(sealed, opened) is None
+    assert sealed.json("audit", "list", "--last", "1")[0]["action"] == " ".join(loses[:2])
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "1000", "nan", "1e12"])
 def test_a_link_that_is_valid_for_ever_or_never_is_refused(sealed: Shell, hours: str) -> None:
     assert (
         "between one minute and 30 days"

@@ -80,7 +80,7 @@ def file(value: Version, login: str) -> View:
         "sr": value.sr,
         "path": value.path,
         "version": value.number,
-        "size": value.size,
+        "size": max(value.size, value.durable_size),  # while it is on its way: what is on the disk for certain
         "sha256": value.sha256,
         "state": value.state.value,
         "started": moment(value.started_at),

@@ -227,7 +227,7 @@ class UploadJob(Job):
             receipt=receipt.version.id,
             repeats=receipt.repeats or None,
             address=self.session.address,
-            resumed=self._resumed,
+            tls_resumed=self._resumed,
         )
         return ftp.receipt(receipt.version, repeats=receipt.repeats)
 
@@ -247,7 +247,7 @@ class UploadJob(Job):
             size=size,
             evidence=grounds.value,
             address=self.session.address,
-            resumed=self._resumed,
+            tls_resumed=self._resumed,
         )
         return size
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,13 @@ def shell(tmp_path: Path, _quiet: None) -> Shell:
     """A configuration, and nothing else yet."""
     (tmp_path / "gateway.toml").write_text('[gateway]\nstate_dir = "state"\n' + REGIONS)
     return Shell(tmp_path)
+
+
+def execute(shell: Shell, *statements: str) -> None:
+    """Change the rows behind the gateway's back."""
+    with sqlite3.connect(shell.home / "state/gateway.db") as connection:
+        for statement in statements:
+            connection.execute(statement)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import fcntl
 import os
 import re
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ from gateway.doctor import machine
 from gateway.domain.ids import new_id
 from gateway.spool import Spool
 
-from .conftest import Shell
+from .conftest import Shell, execute
 from .test_requests import mail, upload
 
 
@@ -56,12 +55,6 @@ def found(shell: Shell, code: int = 0) -> list[tuple[str, str]]:
 def files(shell: Shell) -> dict[str, Path]:
     """The spool's files by the first letters of what is in them."""
     return {path.read_text(): path for path in (shell.home / "state").rglob("*/*/*.*") if path.is_file()}
-
-
-def execute(shell: Shell, *statements: str) -> None:
-    with sqlite3.connect(shell.home / "state/gateway.db") as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 @contextmanager

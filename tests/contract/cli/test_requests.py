@@ -20,7 +20,7 @@ from gateway.intake import Intake, Source
 from gateway.spool import Spool
 from gateway.store import Store, Transaction, accounts, one_by_one, tables
 
-from .conftest import Shell
+from .conftest import Shell, execute
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -235,6 +235,13 @@ def test_files_in_the_contract_s_shape(acme: Shell) -> None:
     shown = acme.json("file", "show", first)
     assert shown["evidence"] == "close_notify"
     assert shown["state"] == "complete"
+
+
+def test_a_file_on_its_way_is_listed_with_what_is_on_the_disk_for_certain(acme: Shell) -> None:
+    part = upload(acme, "/b.zip", b"part", cut=True)
+    execute(acme, f"UPDATE versions SET state = 'receiving', size = 0, durable_size = 4 WHERE id = '{part}'")
+    [listed] = acme.json("file", "list", "--partial")
+    assert (listed["state"], listed["size"]) == ("receiving", 4)
 
 
 def test_an_exported_file_is_what_was_received(acme: Shell, tmp_path: Path) -> None:

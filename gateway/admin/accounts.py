@@ -69,7 +69,7 @@ async def add(
         )
     region = known_region(desk, region)
     now = desk.clock.now()
-    if agreement_ends is not None and agreement_ends < now.date():
+    if agreement_ends is not None and agreement_ends < desk.today(region):
         raise Refused(f"the agreement would have ended on {agreement_ends}, which is past; access needs a current one")
     account_id = new_id(now.timestamp())
     issued = await issuer(desk).issue(account_id)
@@ -100,9 +100,8 @@ async def add(
 
 async def everything(desk: Desk) -> list[views.View]:
     """All accounts, by login."""
-    today = desk.clock.now().date()
     async with desk.reading() as connection:
-        return [views.account(each, today) for each in await accounts.everything(connection)]
+        return [views.account(each, desk.today(each.region)) for each in await accounts.everything(connection)]
 
 
 async def show(desk: Desk, login: str) -> views.View:
@@ -114,7 +113,7 @@ async def show(desk: Desk, login: str) -> views.View:
         activity = await accounts.activity(connection, account.id)
         used = await files.used(connection, account.id)
     return {
-        **views.account(account, desk.clock.now().date()),
+        **views.account(account, desk.today(account.region)),
         "contacts": [{"email": who.email, "name": who.name, **views.grant(grant)} for who, grant in holders],
         "requests": [each.number for each in mine],
         "used": used,
@@ -182,12 +181,14 @@ async def change(desk: Desk, login: str, changes: Mapping[str, Any]) -> views.Vi
             merged = {**account.limits, **limits}
             values["limits"] = {name: value for name, value in merged.items() if value is not None}
         await accounts.change(tx, account.id, **values)
-        if "data_binding" in values or not (await account_of(tx, login)).current_on(now.date()):
+        after = await account_of(tx, login)
+        if "data_binding" in values or not after.current_on(desk.today(after.region)):
             await accounts.end_sessions(tx, account.id)
-        return await account_of(tx, login)
+        return after
 
     detail = {key: str(value) if value is not None else None for key, value in changes.items()}
-    return views.account(await desk.act("account change", login, step, **detail), now.date())
+    changed = await desk.act("account change", login, step, **detail)
+    return views.account(changed, desk.today(changed.region))
 
 
 def known_region(desk: Desk, name: str | None) -> str | None:
@@ -210,7 +211,8 @@ async def _set_state(desk: Desk, login: str, state: AccountState) -> views.View:
         return await account_of(tx, login)
 
     verb = "account disable" if state is AccountState.DISABLED else "account enable"
-    return views.account(await desk.act(verb, login, step), desk.clock.now().date())
+    changed = await desk.act(verb, login, step)
+    return views.account(changed, desk.today(changed.region))
 
 
 def _rule(text: str) -> str | None:

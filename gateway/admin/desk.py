@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from gateway.clock import Clock, SystemClock
 from gateway.config import Config
+from gateway.domain.calendar import local_day
 from gateway.domain.records import Account, Contact, Request
 from gateway.spool import Spool
 from gateway.store import Store, Transaction, accounts, audit, contacts, one_by_one, requests
@@ -35,6 +37,10 @@ class Desk:
     def spool(self) -> Spool:
         """The bytes; the folder is made when it is first asked for."""
         return Spool(self.config.gateway.state_dir)
+
+    def today(self, region: str | None) -> date:
+        """The date in a region: an agreement's last day is the account's own."""
+        return local_day(self.clock.now(), self.config.places.of(region))
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
         """A connection for queries."""

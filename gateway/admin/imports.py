@@ -76,7 +76,7 @@ async def import_accounts(
             if not fields:
                 difference.same += 1
                 continue
-            ended = not after.current_on(now.date()) or after.state is AccountState.DISABLED
+            ended = not after.current_on(desk.today(after.region)) or after.state is AccountState.DISABLED
             next_reset = plan.next_reset(after, now) if "region" in fields else None
             difference.change("accounts", found.login, _changed_account(after, next_reset, ended=ended), fields)
         else:

@@ -25,7 +25,7 @@ async def due(desk: Desk) -> list[views.View]:
     """The accounts whose password is due to be reset, the longest due first."""
     now = desk.clock.now()
     async with desk.reading() as connection:
-        return [views.account(each, now.date()) for each in await accounts.due(connection, now)]
+        return [views.account(each, desk.today(each.region)) for each in await accounts.due(connection, now)]
 
 
 async def reset_due(desk: Desk, progress: Callable[[int, int], None]) -> views.View:

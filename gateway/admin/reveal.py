@@ -13,7 +13,6 @@ from gateway.access.sealing import key_file, new_key, write_keys
 from gateway.admin import views
 from gateway.admin.contacts import normal
 from gateway.admin.desk import Desk, Refused, account_of, contact_of
-from gateway.domain.calendar import local_day
 from gateway.domain.records import Access, Account, AccountState, Contact
 from gateway.store import Transaction, accounts, contacts, credentials, one_by_one
 
@@ -144,8 +143,7 @@ async def _allowed(desk: Desk, connection: Transaction, login: str, email: str) 
         raise Refused(f"{email} is no Designated Contact of {login}: nothing was shown")
     if account.state is not AccountState.ACTIVE:
         raise Refused(f"the account {login} is {account.state.value}: nothing was shown")
-    today = local_day(desk.clock.now(), desk.config.places.of(account.region))
-    if not account.current_on(today):
+    if not account.current_on(desk.today(account.region)):
         raise Refused(f"the agreement of {login} ended on {account.agreement_ends}: nothing was shown")
     return account, contact
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -232,6 +234,21 @@ def test_what_a_reader_could_not_know_is_not_reset_when_they_leave(acme: Shell) 
     gone = acme.json("contact", "remove", "rob@example.com", "--reset-accounts")
     assert (gone["accounts"], gone["resets"]) == ([], [])
     assert stored(acme, "acme").password_hash == before
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12"], ids=["ahead of UTC", "behind UTC"])
+def test_an_agreement_is_current_on_the_days_of_the_accounts_region(shell: Shell, zone: str) -> None:
+    """At any hour one of both zones has another date than UTC."""
+    shell.config.write_text(shell.config.read_text().replace("America/Moncton", zone))
+    today = datetime.now(ZoneInfo(zone)).date()
+    yesterday = str(today - timedelta(days=1))
+    add = ("account", "add", "--sold-to", "A", "--end-user", "B", "--region", "North", "--agreement-ends")
+    assert "is past" in shell(*add, yesterday, code=1).err
+    shell(*add, str(today))
+    assert shell.json("account", "show", "a-b")["agreement_current"] is True
+    assert shell.json("account", "change", "a-b", "--agreement-ends", yesterday)["agreement_current"] is False
+    assert stored(shell, "a-b").session_epoch == 1, "sessions end"
+    assert shell.json("account", "list")[0]["agreement_current"] is False
 
 
 def test_people_read_times_in_the_zone_of_the_region_and_programs_in_utc(acme: Shell) -> None:

@@ -83,7 +83,7 @@ class Examination:
                 self._news.clear()
                 now = loop.time()
                 self._held = {update: until for update, until in self._held.items() if until > now}
-                async with self._store.reading() as connection:
+                async with self._store.glance() as connection:
                     waiting = await updates.unexamined(connection, self._spool.id, limit=len(self._held) + 1)
                 for update, mail in waiting:
                     if update not in self._held:
@@ -96,7 +96,7 @@ class Examination:
                     continue
 
     async def _look(self, update: str, mail: str) -> None:
-        async with self._store.reading() as connection:
+        async with self._store.glance() as connection:
             row = await mails.by_id(connection, mail)
             raw = await mails.raw(connection, mail) if row and row["kept"] == mails.KEPT_IN_ROW else None
         assert row is not None

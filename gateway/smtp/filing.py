@@ -190,7 +190,7 @@ class Filing:
         letter = item.arrival.letter
         if not letter.large:
             return await self.store.write(self.settle, item)
-        async with self.store.reading() as connection:
+        async with self.store.glance() as connection:  # what counts is decided again in the transaction
             [settled] = await self._decide(connection, [item])
         if not settled.keeps:
             await letter.discard()

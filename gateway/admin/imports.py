@@ -31,7 +31,7 @@ from gateway.admin.sheet import Mistakes, Row, Sheet
 from gateway.domain import names
 from gateway.domain.ids import new_id
 from gateway.domain.records import Access, Account, AccountState, Contact, Grant, Request
-from gateway.domain.status import NEW, Status, UnknownStatus
+from gateway.domain.status import NEW, PRIORITIES, Status, UnknownStatus
 from gateway.rotation import Plan
 from gateway.store import Transaction, accounts, audit, contacts, files, imports, one_by_one, requests
 from gateway.store.accounts import Taken
@@ -142,6 +142,8 @@ async def import_contacts(
         if contact is None:
             continue
         handled[email] = contact
+        if row.cells.get("name") not in (None, contact.name):
+            sheet.wrong(row, "name", "is another one than on the contact's first line")
         login, access = row.cells.get("account"), row.cells.get("access")
         if login is None and access is None:
             continue
@@ -209,6 +211,8 @@ async def import_requests(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
             sheet.wrong(row, "number", f'"{number[:40]}" is no SR number; allowed: {pattern.pattern}')
         elif login not in logins:
             sheet.wrong(row, "account", f'there is no account "{login}"')
+        elif (priority := row.cells.get("priority")) is not None and priority not in PRIORITIES:
+            sheet.wrong(row, "priority", f'"{priority[:40]}" is no priority; allowed: {", ".join(PRIORITIES)}')
         elif sheet.unique(row, "number", seen, number):
             before = known.get(number)
             if before is not None and before.account_id != logins[login]:

@@ -12,7 +12,7 @@ from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of, request_of
 from gateway.domain import names
 from gateway.domain.records import Request, VersionState
-from gateway.domain.status import NEW, IllegalMove, Status, UnknownStatus
+from gateway.domain.status import NEW, PRIORITIES, IllegalMove, Status, UnknownStatus
 from gateway.store import Transaction, accounts, files, requests, updates
 
 
@@ -29,6 +29,8 @@ async def add(
     pattern = desk.config.sr.number_pattern
     if not re.fullmatch(pattern, number):
         raise Refused(f'"{number}" is no SR number; the configuration allows {pattern}')
+    if priority is not None and priority not in PRIORITIES:
+        raise Refused(f'"{priority[:40]}" is no priority; allowed: {", ".join(PRIORITIES)}')
     first, now = _status(status), desk.clock.now()
 
     async def step(tx: Transaction) -> int:

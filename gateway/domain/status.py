@@ -50,6 +50,9 @@ SUB_STATUSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Every status and the sub-statuses it may have."""
 
+PRIORITIES: Final = ("Critical", "High", "Medium", "Low")
+"""How much an SR matters (PROGRAM: Critical is only ever reported by telephone)."""
+
 MOVES: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         OPEN: frozenset({OPEN, AWAITING_INFORMATION, SOLUTION_PROPOSED, CLOSED}),

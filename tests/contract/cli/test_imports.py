@@ -365,3 +365,25 @@ def test_a_file_that_is_of_no_use_says_where_and_what_to_do(acme: Shell, content
 def test_a_file_without_rows_says_so(acme: Shell) -> None:
     assert "has no rows" in acme("account", "import", write(acme, "sold_to,end_user\n")).err
     assert "has no rows" not in acme("account", "import", write(acme, "sold_to,end_user\nAcme,Globex\n")).err
+
+
+@pytest.mark.parametrize(
+    ("noun", "text", "said"),
+    [
+        (
+            "sr",
+            "number,account,priority\n1,acme,High\n2,acme,Urgent\n",
+            ':3: priority: "Urgent" is no priority; allowed: C',
+        ),
+        ("contact", "email,name\nb@example.com,Bob\nB@example.com,Rob\n", ":3: name: is another one than on the"),
+        ("contact", "email,name\nann@example.com,\nann@example.com,Anne\n", ":3: name: is another one than on the"),
+    ],
+)
+def test_what_would_be_left_out_in_silence_is_a_mistake(acme: Shell, noun: str, text: str, said: str) -> None:
+    assert said in acme(noun, "import", write(acme, text), code=1).err
+
+
+def test_a_contact_may_be_named_the_same_on_every_line_or_on_the_first(acme: Shell) -> None:
+    acme.json("account", "add", "--sold-to", "B", "--end-user", "B", "--login", "beta")
+    rows = "bob@example.com,Bob,acme,read-write\nbob@example.com,Bob,beta,read-write\nann@example.com,,beta,read-only\n"
+    assert counts(acme.json("contact", "import", write(acme, f"email,name,account,access\n{rows}"))) == (4, 0, 1)

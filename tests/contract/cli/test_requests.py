@@ -332,3 +332,9 @@ def test_people_read_the_whole_sha256_wherever_they_read_it(acme: Shell, monkeyp
     read = raw.decode()
     assert "x" * 60 in read
     assert digest in read
+
+
+def test_a_priority_is_one_of_the_four(acme: Shell) -> None:
+    said = acme("sr", "add", "99", "--account", "acme", "--priority", "Urgent", code=1).err
+    assert '"Urgent" is no priority; allowed: Critical, High, Medium, Low' in said
+    assert acme.json("sr", "add", "99", "--account", "acme", "--priority", "Critical")["priority"] == "Critical"

@@ -22,6 +22,12 @@ async def visit(config: Config, now: datetime) -> list[Finding]:
 
 
 async def _store(config: Config, now: datetime, serving: bool) -> AsyncIterator[Finding]:
+    if not _exists(config.store_url) and (serving or _received(config)):
+        yield error(
+            f"the store at {config.store_url} is gone: nothing can be taken",
+            "put the database back, or restore it from a backup, and restart the gateway",
+        )
+        return
     if not _exists(config.store_url):
         yield info("there is no store yet", "nothing: it is made by the first command or start that needs it")
         return
@@ -41,6 +47,11 @@ async def _store(config: Config, now: datetime, serving: bool) -> AsyncIterator[
                 yield finding
     finally:
         await store.close()
+
+
+def _received(config: Config) -> bool:
+    """Whether the spool holds what only a store could tell of."""
+    return any((config.gateway.state_dir / "files").glob("*/*"))
 
 
 def _exists(url: str) -> bool:

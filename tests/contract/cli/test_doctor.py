@@ -85,6 +85,14 @@ def test_before_the_first_start_there_is_nothing_to_compare_and_nothing_is_made(
     assert not (shell.home / "state").exists()
 
 
+def test_a_store_that_is_gone_is_an_error_where_files_were_received(whole: Shell) -> None:
+    for file in (whole.home / "state").glob("gateway.db*"):
+        file.rename(whole.home / file.name)
+    ((level, what),) = found(whole, code=1)
+    assert level == "error"
+    assert "is gone: nothing can be taken" in what
+
+
 @pytest.mark.parametrize("content", ["zip", "log"])
 def test_a_lost_file_is_an_error(whole: Shell, content: str) -> None:
     files(whole)[content].unlink()

@@ -18,6 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,9 @@ log = get(__name__)
 
 POLL = 30.0
 """Seconds an idle thread sleeps at most."""
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
+SELDOM = 60.0
+"""Seconds between two log lines about a machine that has no room for another connection."""
 STACK = 512 << 10
 """Bytes of address space for a session's stack; what is not touched costs no memory."""
 
@@ -87,6 +91,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
     def __init__(self, shared: Shared, listening: Sequence[socket.socket]) -> None:
         self._lock = threading.Lock()  # stock: one for all servers of the process
         self._exit = threading.Event()
+        self._told_at: float | None = None
         self.shared = shared
         self.sessions: set[Session] = set()
         self._sessions_lock = threading.Lock()
@@ -115,8 +120,8 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-                log.error("no connection can be accepted", reason=error)
+            if error.errno in SCARCE:
+                self._tell(error)
                 time.sleep(0.2)  # it stays readable; do not spin
             return
         try:
@@ -124,6 +129,11 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         except Exception:
             log.exception("a connection could not be admitted", address=peer[0])
             sock.close()
+
+    def _tell(self, error: OSError) -> None:
+        if self._told_at is None or time.monotonic() - self._told_at >= SELDOM:
+            self._told_at = time.monotonic()
+            log.error("no connection can be accepted", reason=error)
 
     def _admit(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)
@@ -161,6 +171,13 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         """A session's thread: pyftpdlib's loop, until the session has no sockets left."""
         try:
             self._loop(session)
+        except OSError as error:
+            if error.errno not in SCARCE or session.ioloop is not None:
+                log.exception("a session's thread failed", address=session.address)
+            else:  # there was room for the connection, but not for the session
+                self._tell(error)
+                with suppress(OSError):
+                    session.sock.send(_words(ftp.TOO_MANY))
         except Exception:
             log.exception("a session's thread failed", address=session.address)
         finally:
@@ -213,9 +230,13 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         self.ioloop.close()
 
 
+def _words(reply: Reply) -> bytes:
+    return f"{reply.code} {reply.text}\r\n".encode()
+
+
 def _turn_away(sock: socket.socket, reply: Reply) -> None:
     try:
-        sock.send(f"{reply.code} {reply.text}\r\n".encode())
+        sock.send(_words(reply))
         sock.shutdown(socket.SHUT_WR)
     except OSError:
         pass

@@ -23,6 +23,7 @@ from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
 from gateway.smtp.connection import Farewell
+from gateway.smtp.entrance import Entrance
 from gateway.smtp.envelope import POSTMASTER, Arrival
 from gateway.smtp.letter import Letter
 from gateway.smtp.path import Path
@@ -80,7 +81,7 @@ class Listener:
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter")
         self._sessions: set[Session] = set()
         self._from: Counter[str] = Counter()
-        self._servers: list[asyncio.Server] = []
+        self._entrances: list[Entrance] = []
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -88,13 +89,13 @@ class Listener:
         """Accept connections on *sockets* from now on."""
         loop = asyncio.get_running_loop()
         for each in sockets:
-            self._servers.append(await loop.create_server(lambda: Session(self, loop), sock=each, backlog=1024))
+            self._entrances.append(Entrance(each, lambda: Session(self, loop)))
 
     async def close(self, drained: Callable[[Awaitable[object]], Awaitable[bool]]) -> None:
         """Accept nothing more, send idle peers away, wait (as *drained* does) for messages under way, cut the rest."""
         self.stopping = True
-        for server in self._servers:
-            server.close()
+        for entrance in self._entrances:
+            entrance.close()
         for session in tuple(self._sessions):
             if not session.busy:
                 session.end(say.SHUTTING_DOWN)

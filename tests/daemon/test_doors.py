@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import resource
 import signal
 import smtplib
 import socket
@@ -15,6 +17,7 @@ import pytest
 from gateway import selfsigned
 from gateway.testing import Login, RunningGateway, running_gateway, until
 from gateway.testing.running import HOST, free_range, is_free
+from gateway.testing.waiting import PATIENCE
 
 HALF = os.urandom(3 << 20)
 
@@ -203,3 +206,33 @@ def certificate_of(gateway: RunningGateway, door: str) -> bytes:
         shown = wire.socket.getpeercert(binary_form=True)
         assert shown
         return shown
+
+
+@pytest.mark.parametrize("door", ["ftps", "smtp"])
+def test_a_door_that_has_no_file_descriptors_left_says_so_once_and_goes_on_when_there_are(
+    gateway: RunningGateway, acme: Login, door: str
+) -> None:
+    pid = gateway.pid(door)
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    said = gateway.log().count("no connection can be accepted")
+    used = max(int(each) for each in os.listdir(f"/proc/{pid}/fd"))
+    peers = []
+    try:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 4, hard))
+        for _ in range(12):
+            peers.append(socket.create_connection(gateway.addresses[door], timeout=PATIENCE))
+        until(lambda: gateway.log().count("no connection can be accepted") > said, f"the {door} door is full")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    for peer in peers:  # those who waited in the backlog are greeted, too
+        assert peer.recv(3) in (b"220", b"421")
+        peer.close()
+    assert gateway.log().count("no connection can be accepted") == said + 1
+    assert gateway.pid(door) == pid
+    if door == "smtp":
+        with gateway.mail() as client:
+            assert client.noop()[0] == 250
+    else:
+        uploader = gateway.ftp(acme)
+        assert uploader.storbinary("STOR /SR-12345/roomy.log", io.BytesIO(b"x")).startswith("226")
+        uploader.close()

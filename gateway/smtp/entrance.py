@@ -1,0 +1,83 @@
+"""A listening socket of the mail door: accepts who knocks, and waits a moment where the machine has no room for them.
+
+Why not ``loop.create_server``: out of file descriptors, asyncio (3.11) goes on trying in a loop as long as the backlog,
+and each try logs, and arms a timer that begins anew: a thousand lines at once, and a busy loop until room comes.
+A crash ends what waits in the backlog; the peers come again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from collections.abc import Callable
+from socket import socket
+
+from gateway import log as voices
+
+BACKLOG = 1024
+MOST = 100
+"""Connections that are accepted in a row before the others have their turn."""
+PAUSE = 0.2
+"""Seconds without looking, where no connection can be accepted: the socket stays readable."""
+SELDOM = 60.0
+"""Seconds between two log lines about it."""
+
+_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+log = voices.get(__name__)
+
+
+class Entrance:
+    """Accepts connections on one socket, which it owns; *make* gives each its protocol."""
+
+    def __init__(self, listening: socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listening = listening
+        self._make = make
+        self._greeting: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._told_at: float | None = None
+        listening.setblocking(False)
+        listening.listen(BACKLOG)
+        self._open()
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+
+    def _open(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(MOST):
+            try:
+                peer, _address = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _SCARCE:
+                    raise
+                self._rest(error)
+                return
+            task = self._loop.create_task(self._greet(peer))
+            self._greeting.add(task)
+            task.add_done_callback(self._greeting.discard)
+
+    def _rest(self, error: OSError) -> None:
+        self._loop.remove_reader(self._listening)
+        self._pause = self._loop.call_later(PAUSE, self._open)
+        now = self._loop.time()
+        if self._told_at is None or now - self._told_at >= SELDOM:
+            self._told_at = now
+            log.error("no connection can be accepted", reason=error)
+
+    async def _greet(self, peer: socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._make, peer)
+        except Exception:
+            log.exception("a connection could not be admitted")
+            peer.close()

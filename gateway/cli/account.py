@@ -99,7 +99,8 @@ def show_one(
     if contact is not None:
         reveal.information(context, login, contact, json)
         return
-    show.details(frame.run(context, lambda desk: accounts.show(desk, login)), json)
+    view = frame.run(context, lambda desk: accounts.show(desk, login))
+    show.details(view if json else {**view, "used": show.size(view["used"])}, json)
 
 
 @app.command()

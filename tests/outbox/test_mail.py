@@ -93,6 +93,7 @@ async def test_a_reminder_says_what_and_when_and_that_no_password_is_mailed(post
         assert "7 December 2026 at 10:00 (America/Moncton)" in part
         assert "Passwords are never sent by mail" in part
         assert "888-369-5555" in part
+        assert "quarter" not in part, "an account may have another rhythm"
     assert "Acme <b>& Sons" in text.get_content()
     assert "Acme &lt;b&gt;&amp; Sons" in html.get_content()
     assert delivery.state == "delivered"

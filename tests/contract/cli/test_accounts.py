@@ -66,6 +66,7 @@ def test_add_prints_the_password_once_and_keeps_a_hash(shell: Shell) -> None:
     assert shown["next_reset"] == made["next_reset"]
     assert shown["agreement_ends"] == "2099-12-31"
     assert made["password"] not in shell("account", "show", "acme").out + shell("account", "list").out
+    assert "used               0 B\n" in shell("account", "show", "acme").out
     assert made["password"].encode() not in b"".join(path.read_bytes() for path in shell.home.rglob("gateway.db*"))
 
 

@@ -29,7 +29,7 @@ from gateway.clock import Clock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Version, VersionState
 from gateway.spool import Fenced, Incoming, Spool, boot_id
-from gateway.store import Store, files, one_by_one, uploads
+from gateway.store import Store, endings, files, one_by_one, uploads
 
 ROW_AFTER = 1 << 20
 """Bytes after which an upload under way is recorded, so that a crash leaves a partial that can be found."""
@@ -228,7 +228,7 @@ class Upload:
             try:
                 settled = self._settle(state, sealed.size, sealed.sha256, evidence, inspection, modified_at)
             except BaseException as error:
-                if isinstance(error, uploads.Superseded) or not self._came_to_a_row():
+                if isinstance(error, endings.Superseded) or not self._came_to_a_row():
                     self._unsealed = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
                 raise
         if settled.repeats:
@@ -243,7 +243,7 @@ class Upload:
                 return None
             size = self._incoming.keep() if self._unsealed is None else self._unsealed
             version: Version = self._settle(VersionState.PARTIAL, size, None, evidence, None, None).version
-        except (Fenced, uploads.Superseded):
+        except (Fenced, endings.Superseded):
             return None
         except BaseException:
             self._incoming.fence()  # nobody writes any more: ``recover_abandoned`` finds it
@@ -262,13 +262,13 @@ class Upload:
         evidence: str,
         inspection: dict[str, Any] | None,
         modified_at: datetime | None,
-    ) -> uploads.Settled:
+    ) -> endings.Settled:
         intake = self._intake
         if self._row is not None:
             self._row.result()
         end = (state, size, sha256, intake.clock.now(), evidence, inspection, modified_at)
-        item = uploads.Settle(self._begin, self._recorded, self._epoch, *end)
-        return intake.store.post(uploads.settle, item, intake.loop).result()
+        item = endings.Settle(self._begin, self._recorded, self._epoch, *end)
+        return intake.store.post(endings.settle, item, intake.loop).result()
 
     def _came_to_a_row(self) -> bool:
         """Whether a commit that failed may have been done all the same: a connection can break after it.

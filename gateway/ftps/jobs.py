@@ -26,7 +26,7 @@ from gateway.ftps.transfer import Receiving, Sending, Transfer
 from gateway.intake import Receipt, Upload
 from gateway.log import get
 from gateway.spool import Fenced
-from gateway.store.uploads import Superseded
+from gateway.store.endings import Superseded
 
 if TYPE_CHECKING:
     from gateway.ftps.session import Session

@@ -26,7 +26,7 @@ from gateway.examine.worker import Crew
 from gateway.ftps.bridge import Bridge
 from gateway.log import get
 from gateway.spool import Spool
-from gateway.store import Store, uploads
+from gateway.store import Store, endings, uploads
 
 log = get(__name__)
 
@@ -121,6 +121,6 @@ class Looking:
                 assert version.sha256 is not None
                 found = await look(self._crew, str(self._spool.path(version.sha256, version.id)))
             damaged = found["verdict"] == "damaged"
-            await self._store.write(uploads.inspected, (version.id, found, damaged, self._clock.now()))
+            await self._store.write(endings.inspected, (version.id, found, damaged, self._clock.now()))
         except Exception:
             log.exception("what is inside could not be recorded", version=version.id)

@@ -17,8 +17,9 @@ from gateway.domain.ids import new_id
 from gateway.domain.names import is_provisional
 from gateway.domain.records import Version
 from gateway.store import rows
+from gateway.store.endings import released
 from gateway.store.tables import accounts, folders, names, versions
-from gateway.store.uploads import joined, own_request, released
+from gateway.store.uploads import joined, own_request
 
 _NEWEST = (
     joined()

@@ -22,7 +22,7 @@ from gateway.domain.records import Account, AccountState, Request, Version, Vers
 from gateway.intake import Intake, Receipt, Source, Upload
 from gateway.retention import purge
 from gateway.spool import Fenced, Spool
-from gateway.store import Store, accounts, files, one_by_one, requests, uploads
+from gateway.store import Store, accounts, endings, files, one_by_one, requests, uploads
 from gateway.store.tables import events, names
 from gateway.testing.faults import Fault, Faults
 
@@ -452,7 +452,7 @@ async def test_an_upload_that_was_removed_meanwhile_is_not_acknowledged(intake: 
         intake.submit(intake.store.write(one_by_one(files.remove), (ACME, "/SR-12345/logs.zip", NOON))).result()
         upload.complete("close_notify")
 
-    with pytest.raises(uploads.Superseded):
+    with pytest.raises(endings.Superseded):
         await blocking(removed)
 
 

@@ -62,7 +62,7 @@ FAILING = {
 }
 """Each strikes once, when something first comes to it, and so one after another in a single life of the door."""
 
-FAILING_ROW = {"the row can't be written": (Fault("gateway.store.uploads:settle", "EIO", times=2), LARGE)}
+FAILING_ROW = {"the row can't be written": (Fault("gateway.store.endings:settle", "EIO", times=2), LARGE)}
 """In a life of its own, for every end of an upload comes to it: the second time is the attempt to keep a partial."""
 
 FAILING_MAILS = {

@@ -27,7 +27,7 @@ from gateway.domain.records import VersionState
 from gateway.ftps import door as ftps_door
 from gateway.ftps import identity, passive, quick
 from gateway.intake import Upload
-from gateway.store import uploads
+from gateway.store import endings
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import PATIENCE, until
 
@@ -358,14 +358,14 @@ def test_08_a_commit_that_fails_is_answered_and_what_came_is_kept(
     door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bytes are sealed, and then the store will not have their row: 451, a partial, and the session goes on."""
-    settle, refuse = uploads.settle, [True]
+    settle, refuse = endings.settle, [True]
 
-    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+    async def refuses(tx: AsyncConnection, items: Sequence[endings.Settle]) -> list[endings.Settled | Exception]:
         if refuse and refuse.pop():
             raise sqlite3.OperationalError("disk I/O error")
         return await settle(tx, items)
 
-    monkeypatch.setattr(uploads, "settle", refuses)
+    monkeypatch.setattr(endings, "settle", refuses)
     with door.talk(acme) as talk:
         told = talk.put("logs.bin", BYTES)
         assert told.startswith("451 "), told
@@ -378,11 +378,11 @@ def test_08_a_commit_that_fails_is_answered_and_what_came_is_kept(
 def test_08_a_store_that_takes_nothing_is_answered_too(
     door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+    async def refuses(tx: AsyncConnection, items: Sequence[endings.Settle]) -> list[endings.Settled | Exception]:
         raise sqlite3.OperationalError("database is locked")
 
     with door.talk(acme) as talk:
-        monkeypatch.setattr(uploads, "settle", refuses)
+        monkeypatch.setattr(endings, "settle", refuses)
         assert talk.put("logs.bin", BYTES).startswith("451 ")
         assert talk.cut("logs.bin", BYTES).startswith("451 ")
         monkeypatch.undo()
@@ -393,7 +393,7 @@ def test_08_a_store_that_takes_nothing_is_answered_too(
 def test_08_what_a_store_that_was_away_left_behind_is_a_partial_again_without_a_restart(
     make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refuses(tx: AsyncConnection, items: Sequence[uploads.Settle]) -> list[uploads.Settled | Exception]:
+    async def refuses(tx: AsyncConnection, items: Sequence[endings.Settle]) -> list[endings.Settled | Exception]:
         raise sqlite3.OperationalError("database is locked")
 
     content = os.urandom(3 << 20)
@@ -405,7 +405,7 @@ def test_08_what_a_store_that_was_away_left_behind_is_a_partial_again_without_a_
         running.sendall(content)
         until(lambda: "running" in str(door.versions(acme)), "it is recorded")
         with monkeypatch.context() as away:
-            away.setattr(uploads, "settle", refuses)
+            away.setattr(endings, "settle", refuses)
             assert talk.cut("logs.bin", content).startswith("451 ")
         left = {version.path: version.state for version in door.versions(acme)}
         assert left == {"/running.bin": VersionState.RECEIVING, "/logs.bin": VersionState.RECEIVING}

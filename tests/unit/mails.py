@@ -381,6 +381,16 @@ CLIENTS = [
         {"html-only"},
     ),
     Example(
+        "HTML with a > in a quoted value, and with a quote that is never closed",
+        HEAD
+        + mime(
+            "text/html", b'<p title=\'a > b\'>Seen <a href="https://example.com/?a>b">there</a><br class="x>too</p>'
+        ),
+        "Seen there <https://example.com/?a>b>\ntoo",
+        [],
+        {"html-only"},
+    ),
+    Example(
         "HTML with a name, and nothing else",
         HEAD + mime("text/html", b"<p>The words</p>", "Content-Disposition: inline; filename=mail.html"),
         "The words",

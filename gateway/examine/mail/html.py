@@ -56,7 +56,8 @@ _UNSEEN = {name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "
 _CELLS = frozenset({"td", "th"})
 
 _TAG_NAME = re.compile(r"/?[a-zA-Z][a-zA-Z0-9]{0,30}")
-_QUOTED_VALUES = re.compile(r"""[^<>"']*+(?:"[^"<>]{0,4000}"[^<>"']*+|'[^'<>]{0,4000}'[^<>"']*+)*+>""")
+_QUOTED_VALUES = re.compile(r"""[^<>"']*+(?:"[^"<]{0,4000}"[^<>"']*+|'[^'<]{0,4000}'[^<>"']*+)*+>""")
+"""The rest of a tag with its quotes closed; a ``>`` may stand within them. No further than the next ``<``: linear."""
 _ATTRIBUTE = re.compile(
     r"""\b(href|alt|src)\s*=\s*(?:"([^"]{0,2000})"|'([^']{0,2000})'|([^\s"'>]{1,2000}))""", re.IGNORECASE
 )

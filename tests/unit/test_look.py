@@ -218,6 +218,13 @@ def test_base64_as_it_comes(body: bytes, data: bytes, damaged: bool, tmp_path: P
     assert ("damaged-encoding" in answer["marks"]) is damaged
 
 
+@pytest.mark.parametrize("named", ['"base64"', "(binary) BASE64", "'base64';", " base64 (RFC 2045)", "base64; x=y"])
+def test_a_transfer_encoding_that_is_quoted_or_commented_on_is_read(named: str, tmp_path: Path) -> None:
+    raw = HEAD + mime("application/pdf", base64.b64encode(PDF), f"Content-Transfer-Encoding: {named}")
+    answer = looked(raw, tmp_path / "out")
+    assert files(answer, tmp_path / "out")[0][2] == PDF
+
+
 def test_a_body_too_long_to_show_is_attached_whole(tmp_path: Path) -> None:
     body = b"one line of a log\r\n" * 100_000
     answer = looked(HEAD + b"\r\n" + body, tmp_path / "out")

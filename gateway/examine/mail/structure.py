@@ -25,6 +25,7 @@ MOST_CANDIDATES = 100_000
 """Places looked at that begin like a delimiter line, in the whole message."""
 
 _MESSAGES = ("message/rfc822", "message/global")
+_COMMENT = re.compile(rb"\([^()]{0,200}\)")  # RFC 5322 section 3.2.2
 _EMPTY_LINE = re.compile(rb"\r?\n")
 _NO_FIELD = re.compile(rb"^[^ \t:\r\n][^:\r\n]*\r?$", re.MULTILINE)
 _BLANK = re.compile(rb"[ \t]*(?:\r?\n|\Z)")
@@ -56,8 +57,9 @@ class Part:
 
     @property
     def encoding(self) -> str:
-        """The transfer encoding, in lower case; empty where none is named."""
-        return mime.read_field(self.headers.first("content-transfer-encoding")).value
+        """The transfer encoding, in lower case; empty where none is named. Some mailers quote it, or comment on it."""
+        named = _COMMENT.sub(b" ", (self.headers.first("content-transfer-encoding") or b"")[: mime.LONGEST])
+        return mime.read_field(named.strip(b" \t\"'")).value.rstrip("\"'")
 
     @property
     def name(self) -> str | None:

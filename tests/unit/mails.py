@@ -416,6 +416,30 @@ CLIENTS = [
         {"damaged-encoding"},
     ),
     Example(
+        "base64 that a list has put its footer behind",
+        HEAD
+        + mime(
+            "text/plain; charset=utf-8",
+            b64((DE * 3).encode()) + b"\r\n____________________\r\nTo leave this list write to leave@example.com\r\n",
+            "Content-Transfer-Encoding: base64",
+        ),
+        DE * 3 + "\n____________________\nTo leave this list write to leave@example.com",
+        [],
+        {"damaged-encoding"},
+    ),
+    Example(
+        "an attachment in base64 that a relay has put its words behind",
+        HEAD
+        + mime(
+            "application/pdf; name=a.pdf",
+            b64(PDF) + b"\r\nThis mail was looked at by nobody at all.\r\n",
+            "Content-Transfer-Encoding: base64",
+        ),
+        None,
+        [("a.pdf", "attachment", PDF)],
+        {"damaged-encoding", "no-text"},
+    ),
+    Example(
         "an invitation",
         HEAD
         + multipart(

@@ -95,7 +95,8 @@ class _Look:
     def _words(self, alternatives: list[Part]) -> None:
         """Read the best of the alternatives that says something."""
         for last, part in ((part is alternatives[-1], part) for part in alternatives):
-            content = self._content(part).data
+            found = self._content(part)
+            content = found.data + found.behind
             subtype = part.type.value.partition("/")[2]
             read = words.read(content, subtype, part.type.parameters.get("charset"))
             text = to_text(read.text) if subtype == "html" else read.text

@@ -19,6 +19,7 @@ _WHITE_SPACE = b" \t\r\n\x0b\x0c"
 _PADDED = re.compile(rb"[^=]+={0,2}")
 _WORDS = re.compile(rb"[^\s=][ \t]+(?=[^\s=])")
 """A gap within a line: base64 that a mailer folded with blanks has one in 76 symbols, a sentence one in six."""
+_LINE = re.compile(rb"([A-Za-z0-9+/]+={0,2})[ \t]*\r?\n")
 _QP_DAMAGE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|[ \t]*\Z)")
 _BEGIN = re.compile(r"begin(-base64)? [0-7]{3,4} (\S.*)")
 
@@ -29,6 +30,8 @@ class Content:
 
     data: bytes
     damaged: bool = False
+    behind: bytes = b""
+    """Words that stand behind the encoded content, as lists and relays append them without looking."""
 
 
 def decode(body: bytes, encoding: str) -> Content:
@@ -52,11 +55,12 @@ def _base64(body: bytes) -> Content:
 
 def _damaged_base64(body: bytes) -> Content:
     """What can be read of base64 that a strict reader would not take."""
+    end = _end_of_lines(body)
+    if end and body[end:].strip() and _are_words(body[end:]):
+        return Content(binascii.a2b_base64(body[:end]), damaged=True, behind=body[end:])
     stripped = body.translate(None, _WHITE_SPACE)
     symbols = stripped.translate(None, _NOT_BASE64)
-    if len(symbols) < 0.85 * len(body.translate(None, b"\r\n")) or symbols.count(b"=") > 2 * MOST_PADDED_PIECES:
-        return Content(body, damaged=True)
-    if 20 * len(_WORDS.findall(body)) > len(symbols):
+    if _are_words(body) or symbols.count(b"=") > 2 * MOST_PADDED_PIECES:
         return Content(body, damaged=True)
     damaged = len(symbols) != len(stripped)
     pieces = _PADDED.findall(symbols) if b"=" in symbols.rstrip(b"=") else [symbols]
@@ -68,6 +72,28 @@ def _damaged_base64(body: bytes) -> Content:
             quanta = quanta[:-1]
         data.append(binascii.a2b_base64(quanta + b"=" * (-len(quanta) % 4)))
     return Content(b"".join(data), damaged)
+
+
+def _are_words(body: bytes) -> bool:
+    """Whether the bytes are anything but base64."""
+    symbols = len(body.translate(None, _WHITE_SPACE).translate(None, _NOT_BASE64))
+    return symbols < 0.85 * len(body.translate(None, b"\r\n")) or 20 * len(_WORDS.findall(body)) > symbols
+
+
+def _end_of_lines(body: bytes) -> int:
+    """Where the lines of base64 that *body* begins with are over: all of one width but the last; 0 for none."""
+    start = position = len(body) - len(body.lstrip())
+    width = symbols = 0
+    while line := _LINE.match(body, position):
+        width = width or len(line[1])
+        if len(line[1]) > width:
+            break
+        symbols += len(line[1])
+        position = line.end()
+        if len(line[1]) < width or line[1].endswith(b"="):
+            break
+    whole = symbols % 4 == 0 and (symbols >= 40 or body[start:position].rstrip().endswith(b"="))
+    return position if whole else 0
 
 
 def files_in(text: str) -> tuple[str, list[tuple[str, Content]]]:

@@ -1,7 +1,7 @@
 """The structured fields of a MIME part: a value and its parameters (RFC 2045 section 5.1, RFC 2183, RFC 2231).
 
 Rules: read forgivingly, because mailers write forgivingly: unquoted values with spaces, quotes never closed, raw
-eight-bit and RFC 2047 words where only RFC 2231 belongs. Of a parameter given twice the first counts, but RFC 2231's
+eight-bit and RFC 2047 words where only RFC 2231 belongs, a value in quotes. Of a parameter given twice the first counts, but RFC 2231's
 form wins over the plain one. A backslash escapes only a quote and itself: elsewhere it is a Windows path. Linear in
 its input (the standard library's reader is not: cpython#136063) and bounded. Never raises.
 """
@@ -53,7 +53,7 @@ def read_field(raw: bytes | None) -> Field:
         name = parameter[1].decode("latin-1").lower()
         quoted, bare = parameter[2], parameter[3]
         given.setdefault(name, _ESCAPED.sub(rb"\1", quoted) if quoted is not None else bare.strip())
-    return Field(value[0].decode("latin-1").lower(), _decoded(given))
+    return Field(value[0].decode("latin-1").strip("\"'").lower(), _decoded(given))
 
 
 def content_type(raw: bytes | None, default: str = "text/plain") -> Field:

@@ -12,6 +12,7 @@ from gateway.domain.mime import content_type, read_field
     [
         (b"text/plain; charset=utf-8", "text/plain", {"charset": "utf-8"}),
         (b'TEXT/Plain ; Charset = "UTF-8" ; x', "text/plain", {"charset": "UTF-8"}),
+        (b'"multipart/mixed"; boundary="x"', "multipart/mixed", {"boundary": "x"}),
         (b"text/plain;;;; charset=utf-8;", "text/plain", {"charset": "utf-8"}),
         (b'attachment; filename="a;b.txt"', "attachment", {"filename": "a;b.txt"}),
         (b'attachment; filename="a\\"b\\\\c"', "attachment", {"filename": 'a"b\\c'}),

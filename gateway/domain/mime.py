@@ -1,9 +1,9 @@
 """The structured fields of a MIME part: a value and its parameters (RFC 2045 section 5.1, RFC 2183, RFC 2231).
 
-Rules: read forgivingly, because mailers write forgivingly: unquoted values with spaces, quotes never closed, raw
-eight-bit and RFC 2047 words where only RFC 2231 belongs, a value in quotes. Of a parameter given twice the first counts, but RFC 2231's
-form wins over the plain one. A backslash escapes only a quote and itself: elsewhere it is a Windows path. Linear in
-its input (the standard library's reader is not: cpython#136063) and bounded. Never raises.
+Rules: read forgivingly, because mailers write forgivingly: a value in quotes, unquoted parameters with spaces, quotes
+never closed, raw eight-bit and RFC 2047 words where only RFC 2231 belongs. Of a parameter given twice the first
+counts, but RFC 2231's form wins over the plain one. A backslash escapes only a quote and itself: elsewhere it is a
+Windows path. Linear in its input (the standard library's reader is not: cpython#136063) and bounded. Never raises.
 """
 
 from __future__ import annotations

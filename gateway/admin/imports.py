@@ -1,46 +1,36 @@
-"""Accounts, contacts, grants and SRs from the CRM: compared, shown, and put in place.
+"""Accounts, contacts, grants and SRs from the CRM: the three sheets, each compared with what is there.
 
 Rules: the whole file is read and compared first; a mistake anywhere changes nothing. What is as it should be is left
 alone, so doing it twice changes nothing twice. The CRM is right about statuses: they need not follow the table of
 moves. What the file lacks stays, unless it is said to be *complete*: then its absence disables an account, takes a
 grant, lets a contact leave; and where more than a share of them would go, nothing is done. New accounts get a password
 that nobody knows: it is given by ``account reset``.
-Up to ``SLICE`` changes are put in place all at once. More would hold the doors up for too long: they come in slices, a
-contact together with their grants, after all of them were staged (docs/decisions/0013).
 
-A crash leaves whole slices in place, and the same import again does the rest.
+It only compares: ``admin/staging`` puts the difference in place, and says what a crash leaves.
 """
 
-import hashlib
 import re
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.access import Hashing
 from gateway.admin import accounts as account_verbs
 from gateway.admin import contacts as contact_verbs
+from gateway.admin import requests as request_verbs
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused
-from gateway.admin.difference import Difference, Part
+from gateway.admin.difference import Difference
 from gateway.admin.sheet import Mistakes, Row, Sheet
-from gateway.domain import names
+from gateway.admin.staging import Progress, put_in_place
 from gateway.domain.ids import new_id
 from gateway.domain.records import Access, Account, AccountState, Contact, Grant, Request
 from gateway.domain.status import NEW, PRIORITIES, Status, UnknownStatus
 from gateway.rotation import Plan
-from gateway.store import Transaction, accounts, audit, contacts, files, imports, one_by_one, requests
-from gateway.store.accounts import Taken
-from gateway.store.imports import Step
-
-BATCH: Final = 500
-"""Rows staged in one transaction: short enough for the doors to commit in between."""
-
-Progress = Callable[[int, int], None]
+from gateway.store import accounts, contacts, requests
 
 
 async def import_accounts(
@@ -100,7 +90,7 @@ async def import_accounts(
             row_of_it = _changed_account(closed, None, ended=True)
             difference.change("accounts", each.login, row_of_it, {"state": (each.state, closed.state)})
         difference.gone["active accounts"] = len(missing), len(active)
-    return await _finish(desk, "account import", sheet, difference, dry_run, progress, complete)
+    return await put_in_place(desk, "account import", sheet, difference, dry_run, progress, complete)
 
 
 def _changed_account(after: Account, next_reset: datetime | None, *, ended: bool) -> dict[str, Any]:
@@ -159,7 +149,7 @@ async def import_contacts(
     known = (
         _take_from_the_missing(difference, people, logins, granted, handled, seen, now) if complete is not None else []
     )
-    view = await _finish(desk, "contact import", sheet, difference, dry_run, progress, complete)
+    view = await put_in_place(desk, "contact import", sheet, difference, dry_run, progress, complete)
     return {**view, "reset": known}
 
 
@@ -231,98 +221,11 @@ async def import_requests(desk: Desk, path: Path, *, dry_run: bool, progress: Pr
                 difference.change("requests", number, _row(after), fields)
             else:
                 difference.same += 1
-    view = await _finish(desk, "sr import", sheet, difference, dry_run, progress)
-    return view if dry_run else {**view, "files_matched": await _match_files(desk)}
+    view = await put_in_place(desk, "sr import", sheet, difference, dry_run, progress)
+    return view if dry_run else {**view, "files_matched": await request_verbs.match_files(desk)}
 
 
 _NEW_REQUEST: Final = {"customer_responded_at": None, "follow_up_off_until": None}
-
-
-async def _finish(
-    desk: Desk,
-    action: str,
-    sheet: Sheet,
-    difference: Difference,
-    dry_run: bool,
-    progress: Progress,
-    complete: int | None = None,
-) -> views.View:
-    """Say every mistake; else stage the difference batch by batch and put it in place slice by slice."""
-    try:
-        sheet.check()
-    except Mistakes as error:
-        raise Refused(f"{error}\nnothing was changed") from None
-    if dry_run or not difference.changes:
-        return difference.view()
-    if complete is not None and (beyond := difference.too_much(complete)):
-        raise Refused(
-            f"{beyond} are not in {sheet.path} and would go, more than the {complete} % that may; nothing was changed. "
-            "See --dry-run; if it is right, say so with --most-gone"
-        )
-    await _forget_abandoned(desk)
-    parts = [(new_id(desk.clock.now().timestamp()), part) for part in difference.slices()]
-    done, total = 0, len(difference.changes)
-    detail = {"file": sheet.path.name, "sha256": hashlib.sha256(sheet.path.read_bytes()).hexdigest()}
-    try:
-        staged = 0
-        for import_id, part in parts:
-            staged = await _stage(desk, import_id, part, lambda count: progress(count, total), staged)
-        for number, (import_id, part) in enumerate(parts, start=1):
-            counts = Counter[Step]()
-            for (_, step), rows in part.items():
-                counts[step] += len(rows)
-            facts = {**detail, "added": counts[Step.ADD], "changed": counts[Step.CHANGE]}
-            if complete is not None:
-                facts |= {"complete": True, "removed": counts[Step.REMOVE]}
-            if len(parts) > 1:
-                facts["part"] = f"{number} of {len(parts)}"
-            entry = audit.Entry(desk.clock.now(), desk.actor, action, sheet.path.name, facts, desk.origin)
-            await desk.store.write(_PUT_IN_PLACE, (import_id, entry))
-            done += counts.total()
-    except Taken as error:
-        so_far = f"{done} of {total} changes are in place" if done else "nothing was changed"
-        raise Refused(f"{error}; {so_far}, import again") from None
-    finally:
-        for import_id, _ in parts:
-            await _forget(desk, import_id)
-    return difference.view()
-
-
-async def _stage(
-    desk: Desk,
-    import_id: str,
-    part: Part,
-    progress: Callable[[int], None],
-    staged: int,
-) -> int:
-    """Stage one slice, of which *staged* changes went before; how many there are then."""
-    position = 0
-    for (table, step), rows in part.items():
-        for start in range(0, len(rows), BATCH):
-            batch = imports.Batch(import_id, table, position, step, rows[start : start + BATCH])
-            await desk.store.write(_STAGE, batch)
-            position += len(batch.rows)
-            progress(staged + position)
-    return staged + position
-
-
-async def _forget(desk: Desk, import_id: str) -> None:
-    while await desk.store.write(_FORGET, (import_id, BATCH)):
-        pass
-
-
-async def _forget_abandoned(desk: Desk) -> None:
-    """Remove what imports that crashed left staged; one that runs beside this one is younger than a day."""
-    before = new_id((desk.clock.now() - timedelta(days=1)).timestamp())
-    async with desk.reading() as connection:
-        abandoned = [each for each in await imports.left_over(connection) if each < before]
-    for import_id in abandoned:
-        await _forget(desk, import_id)
-
-
-_STAGE: Final = one_by_one(imports.stage)
-_PUT_IN_PLACE: Final = one_by_one(imports.put_in_place)
-_FORGET: Final = one_by_one(imports.forget)
 
 
 def _sheet(path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> Sheet:
@@ -415,35 +318,6 @@ def _grant(row: Row, wanted: Grant, email: str, login: str, before: Grant | None
         difference.change("grants", key, {**_row(after), "access": after.access.value}, fields, of=email)
     else:
         difference.same += 1
-
-
-async def _match_files(desk: Desk) -> int:
-    """File the unfiled files whose SR exists by now."""
-    pattern, count = desk.config.sr.number_pattern, 0
-    async with desk.reading() as connection:
-        unfiled = await files.listing(connection, unfiled=True)
-        wanted = {
-            (each.account_id, number)
-            for each in unfiled
-            for number in names.numbers_in(names.from_text(each.path), pattern)
-        }
-        known = await requests.by_numbers(connection, {number for _, number in wanted})
-    for account_id, number in sorted(wanted):
-        if number in known and known[number].account_id == account_id:
-            count += await desk.store.write(_MATCH, (account_id, number, pattern))
-    return count
-
-
-async def _match(tx: Transaction, item: tuple[str, str, str]) -> int:
-    account_id, number, pattern = item
-
-    def sr_of(path: str) -> str | None:
-        return number if number in names.numbers_in(names.from_text(path), pattern) else None
-
-    return await files.match(tx, (account_id, number, sr_of))
-
-
-_MATCH: Final = one_by_one(_match)
 
 
 def _row(record: Any) -> dict[str, Any]:

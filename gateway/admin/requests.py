@@ -7,13 +7,14 @@ private: no update that is not published, none of its attachments, and not a wor
 
 import re
 from dataclasses import replace
+from typing import Final
 
 from gateway.admin import views
 from gateway.admin.desk import Desk, Refused, account_of, request_of
 from gateway.domain import names
 from gateway.domain.records import Request, VersionState
 from gateway.domain.status import NEW, PRIORITIES, IllegalMove, Status, UnknownStatus
-from gateway.store import Transaction, accounts, files, requests, updates
+from gateway.store import Transaction, accounts, files, one_by_one, requests, updates
 
 
 async def add(
@@ -87,6 +88,31 @@ async def show(desk: Desk, number: str, *, as_customer: bool = False) -> views.V
         "updates": [views.update(each) for each in said],
         "files": [views.file(each, account.login) for each in sent],
     }
+
+
+async def match_files(desk: Desk) -> int:
+    """File the unfiled files whose SR exists by now; how many they were."""
+    pattern, count = desk.config.sr.number_pattern, 0
+    async with desk.reading() as connection:
+        unfiled = await files.listing(connection, unfiled=True)
+        wanted = {
+            (each.account_id, number)
+            for each in unfiled
+            for number in names.numbers_in(names.from_text(each.path), pattern)
+        }
+        known = await requests.by_numbers(connection, {number for _, number in wanted})
+    for account_id, number in sorted(wanted):
+        if number in known and known[number].account_id == account_id:
+            count += await desk.store.write(_MATCH, (account_id, number, pattern))
+    return count
+
+
+async def _match(tx: Transaction, item: tuple[str, str, str]) -> int:
+    account_id, number, pattern = item
+    return await files.match(tx, (account_id, number, lambda path: _names(path, number, pattern)))
+
+
+_MATCH: Final = one_by_one(_match)
 
 
 async def _login(desk: Desk, request: Request) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.admin import Desk, Refused, difference, imports
+from gateway.admin import Desk, Refused, difference, imports, staging
 from gateway.config import load
 from gateway.domain.ids import new_id
 from gateway.store import Store, accounts, one_by_one
@@ -227,7 +227,7 @@ def test_the_doors_go_on_committing_while_many_rows_come_in(acme: Shell) -> None
 
     in_store(acme, work)
     assert max(commits) < LONGEST, max(commits)
-    assert len(commits) > ROWS // imports.BATCH, "commits came in between the batches"
+    assert len(commits) > ROWS // staging.BATCH, "commits came in between the batches"
     parts = [entry.detail["part"] for entry in trail(acme) if entry.action == "contact import"]
     assert len(parts) >= (ROWS + ROWS // 2) / difference.SLICE
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from gateway.config.types import (
     Port,
     Size,
     Words,
+    beside,
     reading_from,
 )
 from gateway.domain.calendar import QUARTERLY, Rhythm
@@ -37,7 +39,7 @@ def store_url(value: str) -> str:
         raise ValueError("is no address of a database that is known here")
     file = reading_from.get()
     if scheme.startswith("sqlite") and file is not None and rest.startswith("/") and not rest.startswith("//"):
-        return f"{scheme}:///{file.parent / rest[1:]}"
+        return f"{scheme}:///{beside(file, Path(rest[1:]))}"
     return value
 
 

@@ -2,9 +2,10 @@
 
 Rules: people write ``"72h"``, ``"64 KiB"``, ``"60000-60100"``; plain numbers are seconds and bytes. A type carries its
 ``Allowed`` words, so that a mistake is always answered with what would have been right. A relative path is one beside
-the configuration file. Never: a look at the network; at the disk only a path's own name.
+the configuration file. Never: a look at the network; at the disk only for where a ``..`` leads.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -190,7 +191,18 @@ def path(value: object) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError(f"{value!r} is no path")
     file = reading_from.get()
-    return Path(value).expanduser() if file is None else file.parent / Path(value).expanduser()
+    return Path(value).expanduser() if file is None else beside(file, Path(value).expanduser())
+
+
+def beside(file: Path, other: Path) -> Path:
+    """*other*, where it lies as seen from *file*, in words that a person can follow.
+
+    Only what stands before a ``..`` is looked up, as the system would do it (behind a link, ``..`` is not one name
+    less). Links after it stay: a renewed certificate is another file behind the same one.
+    """
+    parts = (file.parent / other).parts
+    end = len(parts) - parts[::-1].index("..") if ".." in parts else 0
+    return Path(os.path.realpath(Path(*parts[:end])), *parts[end:]) if end else Path(*parts)
 
 
 def hours(value: object) -> Hours:

@@ -186,6 +186,15 @@ def test_ctrl_c_at_a_terminal_ends_make_run_with_exit_code_0(demo: Demo) -> None
     assert all(is_free(port) for port in demo.ports)
 
 
+def test_a_second_one_in_the_same_folder_says_whose_state_it_is(demo: Demo) -> None:
+    demo.start()
+    done = subprocess.run(
+        [sys.executable, "-m", "gateway.demo"], cwd=demo.folder, capture_output=True, text=True, timeout=PATIENCE * 2
+    )
+    assert done.returncode == 2
+    assert f"{demo.folder}/spool is served by another gateway" in done.stderr
+
+
 def test_a_wrong_configuration_ends_the_demo_with_one_line(demo: Demo) -> None:
     (demo.folder / "examples" / "demo.toml").write_text("[ftps]\nprot = 2121\n")
     done = subprocess.run(

@@ -67,6 +67,21 @@ def test_a_file_becomes_typed_settings(tmp_path: Path) -> None:
     assert config.store_url == f"sqlite:///{tmp_path}/state/gateway.db"
 
 
+def test_a_path_that_climbs_is_named_where_it_leads(tmp_path: Path) -> None:
+    folder = tmp_path / "real" / "examples"
+    folder.mkdir(parents=True)
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "real" / "live").symlink_to(tmp_path / "archive")
+    text = '[gateway]\nstate_dir = "../spool"\n[store]\nurl = "sqlite:///../rows.db"\n'
+    (folder / "gateway.toml").write_text(text + '[ftps]\ncertificate = "../live/a.pem"\nprivate_key = "live/a.key"\n')
+    for place in (folder, tmp_path / "link"):
+        config = load(place / "gateway.toml")
+        assert config.gateway.state_dir == tmp_path / "real" / "spool", "behind a link it is not one name less"
+        assert config.store_url == f"sqlite:///{tmp_path}/real/rows.db"
+        assert config.ftps.certificate == tmp_path / "real" / "live" / "a.pem", "other links stay as they are"
+        assert config.ftps.private_key == place / "live" / "a.key"
+
+
 def test_every_mistake_is_reported_at_once_with_key_and_line_and_what_is_allowed(tmp_path: Path) -> None:
     said = problems(
         tmp_path,

@@ -51,21 +51,32 @@ async def calendar(desk: Desk) -> str:
 
 
 async def notice(desk: Desk) -> str:
-    """A paragraph for a newsletter: the coming reset dates, by region."""
+    """A paragraph for a newsletter: how often passwords are reset, and the coming dates by region.
+
+    Most accounts have the configuration's rhythm. Dates of others say so, for nobody should take them for their own.
+    """
     plan = Plan.of(desk.config)
-    regions: dict[tuple[date, str], set[str]] = {}
+    usual = plan.rhythm.period
+    regions: dict[tuple[date, str, str], set[str]] = {}
     for account in await _active(desk):
         if account.next_reset is not None:
             local = account.next_reset.astimezone(plan.place_of(account).zone)
-            regions.setdefault((local.date(), f"{local:%H:%M}"), set()).add(account.region or OTHERS)
+            when = local.date(), f"{local:%H:%M}", plan.rhythm_of(account).period
+            regions.setdefault(when, set()).add(account.region or OTHERS)
     everywhere = all(named == {OTHERS} for named in regions.values())
+    periods = sorted({period for _, _, period in regions}, key=lambda period: (period != usual, period))
     dates = [
-        {"day": day.isoformat(), "time": time, "regions": [] if everywhere else sorted(named)}
-        for (day, time), named in sorted(regions.items())
+        {
+            "day": day.isoformat(),
+            "time": time,
+            "regions": [] if everywhere else sorted(named),
+            "period": None if period == periods[0] else period,
+        }
+        for (day, time, period), named in sorted(regions.items())
     ]
     try:
         return Templates(desk.config.outbox.templates).paragraph(
-            NEWSLETTER, "en", {"dates": dates, "organisation": desk.config.gateway.organisation}
+            NEWSLETTER, "en", {"dates": dates, "periods": periods, "organisation": desk.config.gateway.organisation}
         )
     except TemplateError as error:
         raise Refused(str(error)) from None

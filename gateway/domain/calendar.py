@@ -81,10 +81,14 @@ class Rhythm:
             raise ValueError(f"{hour}:{minute} is not a time of day: write HH:MM between 00:00 and 23:59") from None
         return cls(ORDINALS.index(nth) + 1, WEEKDAYS.index(weekday), PERIODS[period], at)
 
-    def __str__(self) -> str:
+    @property
+    def period(self) -> str:
+        """``quarterly`` or ``monthly``; other months by their names."""
         named = (name for name, months in PERIODS.items() if months == self.months)
-        period = next(named, "in " + ", ".join(MONTHS[month - 1] for month in self.months))
-        return f"{ORDINALS[self.nth - 1]} {WEEKDAYS[self.weekday]} {period} {self.at:%H:%M}"
+        return next(named, "in " + ", ".join(MONTHS[month - 1] for month in self.months))
+
+    def __str__(self) -> str:
+        return f"{ORDINALS[self.nth - 1]} {WEEKDAYS[self.weekday]} {self.period} {self.at:%H:%M}"
 
 
 QUARTERLY = Rhythm()

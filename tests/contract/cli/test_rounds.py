@@ -54,6 +54,21 @@ def test_the_calendar_and_the_newsletter(acme: Shell) -> None:
     notice = acme("account", "rotate", "--notice").out
     assert " at 10:00 (South, all other regions)" in notice
     assert "never sent by mail" in notice
+    assert "\nevery quarter, so that access stays" in notice
+
+
+def test_the_newsletter_says_how_often_each_password_is_reset(acme: Shell) -> None:
+    acme("account", "add", "--sold-to", "Beta", "--end-user", "Beta", "--region", "South")
+    acme("account", "change", "beta", "--rotation-rule", "second friday monthly 08:30")
+    notice = acme("account", "rotate", "--notice").out
+    assert "\nevery quarter, those of some every month, so that access stays" in notice
+    assert " at 10:00 (all other regions)\n" in notice
+    assert " at 08:30 (South), those that are reset every month\n" in notice
+    acme("account", "change", "acme", "--rotation-rule", "first monday monthly 10:00")
+    notice = acme("account", "rotate", "--notice").out
+    assert "\nevery month, so that access stays" in notice
+    assert "quarter" not in notice
+    assert notice.count("every month") == 1, "where all have one rhythm, no date needs to name it"
 
 
 def test_the_outbox_shows_what_waits_and_retries_what_was_parked(acme: Shell) -> None:

@@ -237,9 +237,10 @@ def _limits(asked: Iterable[str]) -> dict[str, int | None]:
     return limits
 
 
-def issuer(desk: Desk) -> Issuer:
+def issuer(desk: Desk, hashing: Hashing | None = None) -> Issuer:
+    """Makes passwords as the configuration asks. Raises Refused where it asks for a key that there is not."""
     try:
-        return Issuer.of(desk.config, Hashing(threads=1))
+        return Issuer.of(desk.config, hashing or Hashing(threads=1))
     except SealingError as error:
         raise Refused(f"{error}; no password was made") from None
 

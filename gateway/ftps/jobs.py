@@ -172,7 +172,11 @@ class UploadJob(Job):
             block(running, seconds, session.is_hurried)
             return step()
         self._awaited = awaited
-        self._awaiting = Awaiting(session.loop, running, seconds, lambda: self._go(step))
+        try:
+            self._awaiting = Awaiting(session.loop, running, seconds, lambda: self._go(step))
+        except OSError:  # no descriptor is left for the alarm; *running* goes on, and nothing may be done beside it
+            block(running, seconds, session.is_hurried)
+            return step()
         return None
 
     def _durably(self, work: Callable[[], Result], step: Callable[[Result], Reply]) -> Reply | None:

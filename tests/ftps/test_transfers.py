@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import hashlib
 import os
@@ -18,7 +19,7 @@ import pytest
 from gateway.domain.records import VersionState
 from gateway.domain.throttle import address_subject
 from gateway.examine import looks
-from gateway.ftps import looking
+from gateway.ftps import awaiting, looking
 from gateway.spool import Incoming
 from gateway.store import bans, one_by_one
 from gateway.testing.faults import Fault, Faults
@@ -331,6 +332,20 @@ def test_a_stop_waits_for_the_disk(door: Door, acme: Customer, disk: threading.E
         assert "".join(talk.reply()).startswith("226-")
         talk.talk("S: 421 *")
     door.stop()
+    assert states(door) == {"/logs.bin": VersionState.COMPLETE}
+
+
+def test_out_of_descriptors_a_large_upload_is_acknowledged_all_the_same(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end runs aside already: to say that it failed, and to keep a partial meanwhile, would be wrong."""
+
+    def none_left(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with door.talk(acme) as talk:
+        monkeypatch.setattr(awaiting, "Alarm", none_left)
+        assert talk.put("logs.bin", LARGE).startswith("226-")
     assert states(door) == {"/logs.bin": VersionState.COMPLETE}
 
 

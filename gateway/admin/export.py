@@ -45,6 +45,8 @@ async def export(found: Bytes, target: Path, *, replace: bool = False) -> views.
     """Copy *found* to *target*, a folder or a new file's path. Raises Refused."""
     if target.is_dir():
         target = target / found.name
+    if target.exists() and not target.is_file():
+        raise Refused(f"{target} is no file; nothing was written")
     if target.exists() and target.stat().st_size > 0 and not replace:
         raise Refused(f"{target} is there already; nothing was written")
     try:

@@ -256,6 +256,16 @@ def test_an_exported_file_is_what_was_received(acme: Shell, tmp_path: Path) -> N
     assert "No such file" in acme("file", "export", file, "--to", str(tmp_path / "no/such/x"), code=1).err
 
 
+def test_an_export_puts_no_file_in_the_place_of_a_device_or_a_pipe(acme: Shell, tmp_path: Path) -> None:
+    """As root, ``--to /dev/null`` would be the end of it."""
+    file = upload(acme, "/SR-12345/a.zip", b"log", "12345")
+    os.mkfifo(tmp_path / "pipe")
+    for replace in ([], ["--replace"]):
+        said = acme("file", "export", file, "--to", str(tmp_path / "pipe"), *replace, code=1).err
+        assert "is no file; nothing was written" in said
+    assert (tmp_path / "pipe").is_fifo()
+
+
 def test_an_attachment_is_exported_under_a_harmless_name(acme: Shell, tmp_path: Path) -> None:
     mail(acme, "12345", attachment=b"log")
     (part,) = acme.json("update", "list", "--sr", "12345")[0]["attachments"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,6 +53,14 @@ groups: list[list[str]] = []
 async def held(store: Store) -> set[str]:
     async with store.reading() as connection:
         return set((await connection.execute(select(leases.c.name))).scalars())
+
+
+async def names_for_another_process(store: Store) -> set[str]:
+    """The same, by a process that opens the file, reads and goes."""
+    ask = "import sqlite3, sys; print(*next(zip(*sqlite3.connect(sys.argv[1]).execute('SELECT name FROM leases'))))"
+    command = [sys.executable, "-c", ask, str(store.url.database)]
+    asked = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True)
+    return set(asked.stdout.split())
 
 
 async def test_what_waits_shares_one_transaction(store: Store) -> None:
@@ -213,6 +223,18 @@ def test_a_database_is_made_for_its_owner_alone_whatever_the_umask(tmp_path: Pat
         os.umask(before)
     assert len(files) == 4, "with its lock, its log and the log's index"
     assert [name for name, mode in files.items() if mode & 0o077] == []
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+async def test_a_second_store_of_a_process_takes_no_lock_from_the_first(store: Store) -> None:
+    """POSIX locks end with any close of the file. Without them the next process to go takes the log away, and what is
+    committed then is found by nobody."""
+    await store.write(lease, "before")
+    second = await Store.open(store.url.render_as_string())
+    await second.close()
+    assert await names_for_another_process(store) == {"before"}
+    await store.write(lease, "after")
+    assert await names_for_another_process(store) == {"before", "after"}
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

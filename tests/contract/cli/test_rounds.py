@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from gateway.domain.throttle import Limit, address_subject, login_subject
@@ -35,6 +39,26 @@ def test_rotate_resets_what_is_due_once_and_prints_no_password(acme: Shell) -> N
     assert "say --due" in acme("account", "rotate", code=2).err
     entry = trail(acme)[-1]
     assert (entry.action, entry.subject, entry.actor.split()[0]) == ("account reset", "acme", "operator")
+
+
+def test_who_watches_a_terminal_sees_how_far_the_resets_are(acme: Shell) -> None:
+    make_due(acme)
+    primary, secondary = os.openpty()
+    command = [sys.executable, "-m", "gateway", "--config", str(acme.config), "account", "rotate", "--due"]
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=secondary, env=environment, text=True) as rotating:
+        os.close(secondary)
+        seen = b""
+        with suppress(OSError):  # a terminal that nobody writes to any more ends with EIO
+            while block := os.read(primary, 65536):
+                seen += block
+        os.close(primary)
+        said, _ = rotating.communicate()
+    assert rotating.returncode == 0, seen.decode()
+    assert "resetting" in seen.decode()
+    assert "100%" in seen.decode()
+    assert "reset" in said
+    assert "100%" not in said, "what is piped on is the result alone"
 
 
 def test_an_account_may_have_a_rhythm_of_its_own(acme: Shell) -> None:

@@ -9,7 +9,8 @@ which a glance holds for a fraction of a millisecond, for in WAL nobody waits fo
 through aiosqlite (``reading``). Readers are ``query_only``.
 
 What is written to a file that nobody will find again is not kept: a commit to a database that was moved away,
-removed, emptied or replaced while the process runs fails with OSError, until it is back or the process starts again.
+removed, emptied or replaced while the process runs, or its log, fails with OSError, until it is back or the process
+starts again. (What is in a log that was removed goes into the database when the last process of the gateway ends.)
 
 A crash leaves the last commit, whole: WAL recovery is SQLite's own.
 """
@@ -45,8 +46,11 @@ class Sqlite:
     def __init__(self, url: URL) -> None:
         path = Path(str(url.database))
         self._path = path
+        self._path_of_log = path.with_name(path.name + "-wal")
         self._file: tuple[int, int] | None = None
         """Which file was opened: its device and inode."""
+        self._log: tuple[int, int] | None = None
+        """Which write-ahead log the writing connection has open."""
         self._lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         # Made for its owner alone, whatever the umask: customers' mail is in it. SQLite's other files have its mode.
         # Where it is there it is not opened: to close it would end the locks of a store that this process has open.
@@ -74,7 +78,7 @@ class Sqlite:
             with self._glances.connect() as connection:
                 ready = check(connection)
             if ready:
-                self._file = self._there()
+                self._file = _at(self._path, least=1)
                 return
             with self._writers.connect() as connection:
                 tx = Here(connection)
@@ -85,7 +89,7 @@ class Sqlite:
                 except BaseException:
                     _roll_back(tx)
                     raise
-            self._file = self._there()
+            self._file = _at(self._path, least=1)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
@@ -133,11 +137,14 @@ class Sqlite:
         """A writing transaction, in the writing thread: nothing in here ever waits but for locks and the disk."""
         with self._alone():
             if self._pen is None:
+                self._log = None
                 self._look()  # SQLite would make a new database in its place
                 self._pen = Here(self._writers.connect())
             pen = self._pen
             pen.plain("BEGIN IMMEDIATE")
             try:
+                if self._log is None:
+                    self._log = _at(self._path_of_log)
                 yield cast(AsyncConnection, pen)
                 self._look()
                 pen.plain("COMMIT")
@@ -146,17 +153,10 @@ class Sqlite:
                     self._pen = None
                 raise
 
-    def _there(self) -> tuple[int, int] | None:
-        """The file that has the database's name now; None where there is none, or an empty one."""
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return (found.st_dev, found.st_ino) if found.st_size else None
-
     def _look(self) -> None:
-        """Raise OSError where the database's name leads elsewhere than to what this process has open."""
-        if self._there() != self._file:
+        """Raise OSError where the names lead elsewhere than to what this process has open."""
+        database, log = _at(self._path, least=1), _at(self._path_of_log)
+        if database != self._file or (self._log is not None and log != self._log):
             raise OSError(errno.ESTALE, "moved away or replaced: put it back, or restart the gateway", str(self._path))
 
     @contextmanager
@@ -167,6 +167,15 @@ class Sqlite:
             yield
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_UN)
+
+
+def _at(path: Path, *, least: int = 0) -> tuple[int, int] | None:
+    """The file that has this name now: its device and inode; None where there is none of so many bytes at least."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_size >= least else None
 
 
 def _roll_back(tx: Here) -> bool:

@@ -266,6 +266,27 @@ async def test_nothing_is_committed_to_a_database_that_was_moved_away_or_replace
         await store.close()
 
 
+async def test_nothing_is_committed_to_a_log_that_was_removed_and_what_was_is_kept(tmp_path: Path) -> None:
+    """A log that has no name any more ends with the processes that have it open, however they end."""
+    url = f"sqlite:///{tmp_path}/gateway.db"
+    store = await Store.open(url)
+    try:
+        await store.write(lease, "before")
+        (tmp_path / "gateway.db-wal").unlink()
+        for make in (lambda: None, (tmp_path / "gateway.db-wal").touch):
+            make()
+            with pytest.raises(OSError, match="put it back, or restart"):
+                await store.write(lease, "meanwhile")
+    finally:
+        await store.close()
+    store = await Store.open(url)
+    try:
+        await store.write(lease, "after")
+        assert await held(store) == {"before", "after"}
+    finally:
+        await store.close()
+
+
 async def test_an_account_comes_back_as_it_was_put(store: Store) -> None:
     put = account()
     await store.write(one_by_one(accounts.add), put)

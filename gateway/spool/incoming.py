@@ -119,7 +119,8 @@ class Incoming:
         if not self._named:
             sync_directory(self.path.parent)
             self._named = True
-        self._durable = max(self._durable, size)
+        with self._mutex:
+            self._durable = max(self._durable, size)
         return size
 
     def seal(self) -> Sealed:

@@ -113,8 +113,9 @@ class Spool:
     def recover(self, upload: str, durable: int, *, same_boot: bool) -> int | None:
         """Make an interrupted upload a partial again and return its size; None when nothing of it is there.
 
-        After a reboot it is cut back to *durable* bytes, for what lies beyond may be garbage. One that was sealed
-        when its row had not been committed yet comes back from ``files``: all of it was durable.
+        After a reboot it is cut back to *durable* bytes, for what lies beyond may be garbage; so it is where the disk
+        does not take what lies beyond. What is left is durable. One that was sealed when its row had not been committed
+        yet comes back from ``files``: all of it was durable. Raises OSError.
         """
         path = self._incoming_path(upload)
         if not path.exists():
@@ -124,11 +125,17 @@ class Spool:
                 sync_directory(self.incoming)
                 return path.stat().st_size
             return None
-        size = path.stat().st_size
         path.chmod(0o600)
-        if not same_boot and size > durable:
-            os.truncate(path, durable)
-            size = durable
+        with open(path, "r+b") as file:
+            if same_boot:
+                with contextlib.suppress(OSError):
+                    os.fdatasync(file.fileno())
+                    durable = max(durable, os.fstat(file.fileno()).st_size)
+            if os.fstat(file.fileno()).st_size > durable:
+                os.ftruncate(file.fileno(), durable)
+            os.fsync(file.fileno())
+            size = os.fstat(file.fileno()).st_size
+        sync_directory(self.incoming)
         return size
 
     def sweep(self, known: Container[str], *, idle: float = 60.0) -> list[str]:

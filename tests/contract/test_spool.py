@@ -116,6 +116,21 @@ def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) 
     assert spool.size_of_incoming(upload) == 1000
 
 
+def test_what_a_crash_interrupted_is_durable_before_it_is_called_a_partial(spool: Spool) -> None:
+    """Its row will say so, and no later start looks at it again."""
+    upload = new_id()
+    incoming = spool.begin(upload)
+    incoming.write(memoryview(BYTES)[:1000])
+    assert incoming.flush() == 1000
+    incoming.write(memoryview(BYTES)[1000:2000])
+    incoming.fence()
+    with Faults(Fault("os:fsync", what="EIO")), pytest.raises(OSError, match="a test's fault"):
+        spool.recover(upload, 1000, same_boot=True)
+    with Faults(Fault("os:fdatasync", what="EIO")):
+        assert spool.recover(upload, 1000, same_boot=True) == 1000, "what the disk did not take is none of it"
+    assert spool.size_of_incoming(upload) == 1000
+
+
 def test_what_was_sealed_before_its_row_comes_back_as_a_partial(spool: Spool) -> None:
     upload = new_id()
     incoming = spool.begin(upload)

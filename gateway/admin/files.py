@@ -66,7 +66,7 @@ async def _bytes(desk: Desk, file_id: str) -> Bytes:
         attachment = await updates.attachment(connection, file_id)
         if attachment is not None:
             source = desk.spool.path(attachment.sha256, attachment.id)
-            return Bytes(file_id, safe_name(attachment.name), source, attachment.sha256)
+            return Bytes(file_id, safe_name(attachment.name), source, attachment.sha256, private=True)
         version = await _version(connection, file_id)
     name = safe_name(version.path)
     if version.state in {VersionState.RECEIVING, VersionState.PARTIAL}:

@@ -272,6 +272,7 @@ def test_an_attachment_is_exported_under_a_harmless_name(acme: Shell, tmp_path: 
     (tmp_path / "out").mkdir()
     acme("file", "export", part["id"], "--to", str(tmp_path / "out"))
     assert (tmp_path / "out/log.txt").read_bytes() == b"log"
+    assert (tmp_path / "out/log.txt").stat().st_mode & 0o777 == 0o600, "its update is private"
 
 
 def test_a_partial_can_be_exported_as_far_as_it_goes(acme: Shell, tmp_path: Path) -> None:

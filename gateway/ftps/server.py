@@ -12,7 +12,6 @@ It binds nothing: the supervisor owns the listening sockets. A crash leaves noth
 
 from __future__ import annotations
 
-import errno
 import socket
 import threading
 import time
@@ -38,6 +37,7 @@ from gateway.ftps.session import Session
 from gateway.ftps.settings import Masquerade, Settings
 from gateway.intake import Intake
 from gateway.log import get
+from gateway.scarcity import PAUSE, Scarcity
 from gateway.spool import Spool
 from gateway.store import Store
 
@@ -45,9 +45,6 @@ log = get(__name__)
 
 POLL = 30.0
 """Seconds an idle thread sleeps at most."""
-SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
-SELDOM = 60.0
-"""Seconds between two log lines about a machine that has no room for another connection."""
 STACK = 512 << 10
 """Bytes of address space for a session's stack; what is not touched costs no memory."""
 
@@ -91,7 +88,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
     def __init__(self, shared: Shared, listening: Sequence[socket.socket]) -> None:
         self._lock = threading.Lock()  # stock: one for all servers of the process
         self._exit = threading.Event()
-        self._told_at: float | None = None
+        self._scarcity = Scarcity()
         self.shared = shared
         self.sessions: set[Session] = set()
         self._sessions_lock = threading.Lock()
@@ -120,20 +117,15 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno in SCARCE:
-                self._tell(error)
-                time.sleep(0.2)  # it stays readable; do not spin
+            if self._scarcity.shows_in(error):
+                self._scarcity.tell(error)
+                time.sleep(PAUSE)
             return
         try:
             self._admit(sock, str(peer[0]))
         except Exception:
             log.exception("a connection could not be admitted", address=peer[0])
             sock.close()
-
-    def _tell(self, error: OSError) -> None:
-        if self._told_at is None or time.monotonic() - self._told_at >= SELDOM:
-            self._told_at = time.monotonic()
-            log.error("no connection can be accepted", reason=error)
 
     def _admit(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)
@@ -172,10 +164,10 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         try:
             self._loop(session)
         except OSError as error:
-            if error.errno not in SCARCE or session.ioloop is not None:
+            if session.ioloop is not None or not self._scarcity.shows_in(error):
                 log.exception("a session's thread failed", address=session.address)
             else:  # there was room for the connection, but not for the session
-                self._tell(error)
+                self._scarcity.tell(error)
                 with suppress(OSError):
                     session.sock.send(_words(ftp.TOO_MANY))
         except Exception:

@@ -8,21 +8,15 @@ A crash ends what waits in the backlog; the peers come again.
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable
 from socket import socket
 
 from gateway import log as voices
+from gateway.scarcity import PAUSE, Scarcity
 
 BACKLOG = 1024
 MOST = 100
 """Connections that are accepted in a row before the others have their turn."""
-PAUSE = 0.2
-"""Seconds without looking, where no connection can be accepted: the socket stays readable."""
-SELDOM = 60.0
-"""Seconds between two log lines about it."""
-
-_SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = voices.get(__name__)
 
@@ -36,7 +30,7 @@ class Entrance:
         self._make = make
         self._greeting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
-        self._told_at: float | None = None
+        self._scarcity = Scarcity()
         listening.setblocking(False)
         listening.listen(BACKLOG)
         self._open()
@@ -59,7 +53,7 @@ class Entrance:
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
-                if error.errno not in _SCARCE:
+                if not self._scarcity.shows_in(error):
                     raise
                 self._rest(error)
                 return
@@ -70,10 +64,7 @@ class Entrance:
     def _rest(self, error: OSError) -> None:
         self._loop.remove_reader(self._listening)
         self._pause = self._loop.call_later(PAUSE, self._open)
-        now = self._loop.time()
-        if self._told_at is None or now - self._told_at >= SELDOM:
-            self._told_at = now
-            log.error("no connection can be accepted", reason=error)
+        self._scarcity.tell(error)
 
     async def _greet(self, peer: socket) -> None:
         try:

@@ -104,13 +104,19 @@ def test_beyond_its_end_a_partial_cannot_be_resumed(spool: Spool) -> None:
     assert spool.resume(upload, 5).keep() == 5
 
 
-def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) -> None:
+def interrupted(spool: Spool) -> str:
+    """An upload of 2,000 bytes, 1,000 of them flushed, whose process was killed."""
     upload = new_id()
     incoming = spool.begin(upload)
     incoming.write(memoryview(BYTES)[:1000])
     assert incoming.flush() == 1000
     incoming.write(memoryview(BYTES)[1000:2000])
     incoming.fence()
+    return upload
+
+
+def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) -> None:
+    upload = interrupted(spool)
     assert spool.recover(upload, 1000, same_boot=True) == 2000
     assert spool.recover(upload, 1000, same_boot=False) == 1000
     assert spool.size_of_incoming(upload) == 1000
@@ -118,12 +124,7 @@ def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) 
 
 def test_what_a_crash_interrupted_is_durable_before_it_is_called_a_partial(spool: Spool) -> None:
     """Its row will say so, and no later start looks at it again."""
-    upload = new_id()
-    incoming = spool.begin(upload)
-    incoming.write(memoryview(BYTES)[:1000])
-    assert incoming.flush() == 1000
-    incoming.write(memoryview(BYTES)[1000:2000])
-    incoming.fence()
+    upload = interrupted(spool)
     with Faults(Fault("os:fsync", what="EIO")), pytest.raises(OSError, match="a test's fault"):
         spool.recover(upload, 1000, same_boot=True)
     with Faults(Fault("os:fdatasync", what="EIO")):

@@ -15,9 +15,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
+from year.world import configuration
 
 from gateway.access import Hashing, Keyring, Parameters
-from gateway.access.sealing import new_key, write_keys
 from gateway.admin import Desk, resets
 from gateway.config import load
 from gateway.domain.ids import new_id
@@ -25,7 +25,6 @@ from gateway.domain.records import Account, AccountState
 from gateway.rotation import Plan
 from gateway.store import Store, Transaction, accounts, audit, one_by_one, tables
 from gateway.testing import FakeClock
-from gateway.testing.running import toml
 
 ACCOUNTS = int(os.environ.get("GATEWAY_DUE_ACCOUNTS", "2000"))
 LONGEST = 60 * ACCOUNTS / 10_000
@@ -36,7 +35,7 @@ REGIONS = {"North": "America/Moncton", "South": "UTC"}
 
 
 async def test_every_account_that_is_due_is_reset_once_within_a_minute(tmp_path: Path) -> None:
-    config = load(configuration(tmp_path))
+    config = load(configuration(tmp_path, REGIONS))
     plan, store = Plan.of(config), await Store.open(config.store_url)
     made = [account(plan, number) for number in range(ACCOUNTS)]
     await store.write(one_by_one(add_all), made)
@@ -77,18 +76,6 @@ async def check(desk: Desk, made: Sequence[Account], day: datetime) -> None:
         assert now.next_reset > day
     one = after[made[-1].id]
     assert keys.unseal(one.id, one.sealed_password or b"", one.sealing_key or "")
-
-
-def configuration(folder: Path) -> Path:
-    write_keys(folder / "sealing.key", [new_key()])
-    region = {"alias": "support@example.com", "phone": "+1 555 0100", "web": "https://support.example.com/"}
-    settings = {
-        "gateway": {"state_dir": str(folder), "hostname": "gateway.example.com"},
-        "regions": [{**region, "name": name, "timezone": zone} for name, zone in REGIONS.items()],
-        "rotation": {"sealed_passwords": True, "sealing_key": str(folder / "sealing.key")},
-    }
-    (folder / "gateway.toml").write_text(toml(settings))
-    return folder / "gateway.toml"
 
 
 def account(plan: Plan, number: int) -> Account:

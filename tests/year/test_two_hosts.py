@@ -15,11 +15,11 @@ from pathlib import Path
 
 from year.world import (
     NEW_YEAR,
-    REGIONS,
     Sink,
     check_mails,
     check_resets,
     check_secrets,
+    configuration,
     due,
     moments,
     populate,
@@ -28,30 +28,15 @@ from year.world import (
 )
 
 from gateway.access import Hashing, Issuer, Keyring, Parameters
-from gateway.access.sealing import new_key, write_keys
 from gateway.config import load
 from gateway.rotation import Plan
 from gateway.store import Store
 from gateway.testing.housekeepers import FileClock, Housekeepers
-from gateway.testing.running import toml
 
 ACCOUNTS = int(os.environ.get("GATEWAY_YEAR_ACCOUNTS", "24"))
 SEED = int(os.environ.get("GATEWAY_YEAR_SEED", "1"))
 KILLED = float(os.environ.get("GATEWAY_YEAR_KILLS", "0.3"))
 """Kills a moment at which something may happen, on the average."""
-
-
-def configuration(folder: Path, port: int) -> Path:
-    write_keys(folder / "sealing.key", [new_key()])
-    region = {"alias": "support@example.com", "phone": "+1 555 0100", "web": "https://support.example.com/"}
-    settings = {
-        "gateway": {"state_dir": str(folder), "hostname": "gateway.example.com"},
-        "regions": [{**region, "name": name, "timezone": zone} for name, zone in REGIONS.items()],
-        "rotation": {"sealed_passwords": True, "sealing_key": str(folder / "sealing.key")},
-        "outbox": {"relay": "localhost", "relay_port": port, "relay_tls": "none"},
-    }
-    (folder / "gateway.toml").write_text(toml(settings))
-    return folder / "gateway.toml"
 
 
 async def settle(hosts: Housekeepers, chance: random.Random) -> None:
@@ -67,7 +52,8 @@ async def test_a_year_of_two_processes_killed_at_any_instant_keeps_every_promise
     chance, sink = random.Random(SEED), Sink()
     (tmp_path / "said").mkdir()
     async with relay(sink) as port:
-        file = configuration(tmp_path, port)
+        outbox = {"relay": "localhost", "relay_port": port, "relay_tls": "none"}
+        file = configuration(tmp_path, outbox=outbox)
         config = load(file)
         plan, keys = Plan.of(config), Keyring(config.rotation.sealing_key)
         store, clock = await Store.open(config.store_url), FileClock(tmp_path / "said" / "clock")

@@ -6,14 +6,17 @@ import asyncio
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from gateway.access import Issuer
+from gateway.access.sealing import new_key, write_keys
 from gateway.clock import Clock
 from gateway.domain.calendar import STAGES, local_day
 from gateway.domain.ids import new_id
@@ -21,9 +24,24 @@ from gateway.domain.passwords import ALPHABET
 from gateway.domain.records import Access, Account, AccountState, Contact, Grant
 from gateway.rotation import Plan
 from gateway.store import Store, Transaction, accounts, audit, contacts, one_by_one, outbox, reminders
+from gateway.testing.running import toml
 
 NEW_YEAR = datetime(2026, 12, 20, tzinfo=UTC)
 REGIONS = {"North": "America/Moncton", "Japan": "Asia/Tokyo"}
+
+
+def configuration(folder: Path, regions: Mapping[str, str] = REGIONS, **more: Mapping[str, Any]) -> Path:
+    """A configuration file in *folder*, with sealed passwords and these *regions* (their time zones by name)."""
+    write_keys(folder / "sealing.key", [new_key()])
+    region = {"alias": "support@example.com", "phone": "+1 555 0100", "web": "https://support.example.com/"}
+    settings = {
+        "gateway": {"state_dir": str(folder), "hostname": "gateway.example.com"},
+        "regions": [{**region, "name": name, "timezone": zone} for name, zone in regions.items()],
+        "rotation": {"sealed_passwords": True, "sealing_key": str(folder / "sealing.key")},
+        **more,
+    }
+    (folder / "gateway.toml").write_text(toml(settings))
+    return folder / "gateway.toml"
 
 
 class Sink:

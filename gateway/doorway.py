@@ -14,6 +14,8 @@ The rules a door keeps:
   Ctrl-C: three) is killed, and its uploads are made partials by the next start.
 - It registers ``doorway.on_reload(hook)`` if it holds anything that SIGHUP renews (certificates). A hook that raises is
   logged and changes nothing: what was loaded before stays.
+- Where the door is served by several processes (``doorway.of``), each has its ``place``; they count together by
+  ``doorway.tally``, and speak by ``tell_others`` and ``on_word``: short words, which may be lost with a process.
 - What the configuration makes impossible it raises as ``CannotServe``, before it is ready. Returning before it is
   stopped, or raising anything else, counts as dying: the supervisor starts the door again.
 
@@ -31,6 +33,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from gateway.config import Config
+from gateway.tally import Tally
 
 
 class CannotServe(Exception):
@@ -41,8 +44,8 @@ class CannotServe(Exception):
 ReloadHook = Callable[[], Awaitable[None] | None]
 
 
-def _nobody_listens() -> None:
-    """A doorway without a supervisor (a test, a benchmark) tells nobody that it is ready."""
+def _nobody_listens(*words: str) -> None:
+    """A doorway without a supervisor (a test, a benchmark) tells nobody that it is ready, and has no others."""
 
 
 @dataclass(eq=False)
@@ -59,6 +62,14 @@ class Doorway:
     sockets: tuple[socket.socket, ...] = ()
     """Bound, listening, non-blocking; none for housekeeping."""
     tell_ready: Callable[[], None] = _nobody_listens
+    place: int = 0
+    """Which of the door's processes this is; the first, 0, does what only one may do."""
+    of: int = 1
+    """How many processes serve the door."""
+    tally: Tally = field(default_factory=Tally.alone)
+    """What they count together."""
+    tell_others: Callable[[str], None] = _nobody_listens
+    """Say something short to the door's other processes. From any thread; never blocks; it may be lost."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when nothing more is to be accepted. Never cleared."""
     drain_deadline: float = math.inf
@@ -67,6 +78,7 @@ class Doorway:
     kill_at: float = math.inf
     """``time.monotonic()`` at which the supervisor kills the process, if it has not ended by then."""
     _hooks: list[ReloadHook] = field(default_factory=list)
+    _ears: list[Callable[[str], None]] = field(default_factory=list)
     _nearer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def ready(self) -> None:
@@ -76,6 +88,10 @@ class Doorway:
     def on_reload(self, hook: ReloadHook) -> None:
         """Call (and await, if it is a coroutine function) ``hook`` on every reload, in the loop."""
         self._hooks.append(hook)
+
+    def on_word(self, ear: Callable[[str], None]) -> None:
+        """Call *ear*, in the loop, with whatever another process of the door tells."""
+        self._ears.append(ear)
 
     def remaining(self) -> float:
         """Seconds left to drain, never below 0; infinite while the door is open."""
@@ -110,6 +126,11 @@ class Doorway:
         self.kill_at = min(self.kill_at, now + within + grace)
         self.stopping.set()
         self._nearer.set()
+
+    def hear(self, word: str) -> None:
+        """Another process of the door says so."""
+        for ear in self._ears:
+            ear(word)
 
     async def reload(self) -> list[Exception]:
         """Run every hook; what they raised comes back, and none keeps the next from running."""

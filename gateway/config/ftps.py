@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from gateway.config.section import Section
-from gateway.config.types import Count, Duration, FilePath, HostName, Port, PortRange, Ports, Size
+from gateway.config.types import Count, Duration, FilePath, HostName, Port, PortRange, Ports, Processes, Size
 
 
 class FtpsLimits(Section):
@@ -69,6 +69,11 @@ class Ftps(Section):
 
     port: Port = 21
     """The control port. Customers' firewalls are opened for 21."""
+
+    processes: Processes = 0
+    """How many processes serve this door: each uses one processor for what is not encrypting, hashing or the disk, and
+    takes about 70 MiB. 0: one a processor, 4 at most.
+    """
 
     passive_ports: Ports = PortRange(60000, 60100)
     """The data ports, and the only ones ever offered. They lie inside Linux's ephemeral range: reserve them, see

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, IPvAnyNetwork
 
 from gateway.config.section import Section
-from gateway.config.types import Count, Duration, FilePath, HostName, MiB, Port, Size
+from gateway.config.types import Count, Duration, FilePath, HostName, MiB, Port, Processes, Size
 
 
 class SmtpLimits(Section):
@@ -50,6 +50,11 @@ class Smtp(Section):
 
     port: Port = 25
     """The port. Run as the MX, or as Postfix's before-queue proxy: a queueing relay in front would bounce our refusals.
+    """
+
+    processes: Processes = 0
+    """How many processes serve this door: each uses one processor for what is not encrypting, hashing or the disk, and
+    takes about 60 MiB. 0: one a processor, 4 at most.
     """
 
     certificate: FilePath | None = Field(default=None, examples=["certs/gateway.pem"])

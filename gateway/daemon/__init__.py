@@ -1,7 +1,7 @@
-"""The supervisor: checks everything, opens the ports, keeps one process per door alive, and ends them in order.
+"""The supervisor: checks everything, opens the ports, keeps each door's processes alive, and ends them in order.
 
-      serve ── preflight ── listening ── Door ── Child ══ control ══ process ── gateway.ftps.door
-                                       (ftps, smtp, housekeeping)               gateway.smtp.door …
+      serve ── preflight ── listening ── Company ── Door ── Child ══ control ══ process ── gateway.ftps.door
+                                  (ftps, smtp, …)  (ftps, ftps-2, …)                       gateway.smtp.door …
 
 Rules:
 

@@ -14,9 +14,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 
-from gateway.config import Config
 from gateway.daemon import control
 
 PROCESS = "gateway.daemon.process"
@@ -25,7 +24,8 @@ PROCESS = "gateway.daemon.process"
 class Child:
     """A process that serves one door: *name*, with the ``serve`` of *module*. Make it inside the running loop."""
 
-    def __init__(self, name: str, module: str) -> None:
+    def __init__(self, name: str, module: str, pass_on: Callable[[str], None] = lambda text: None) -> None:
+        """*pass_on* is called with each word that it has for the other processes of its door."""
         loop = asyncio.get_running_loop()
         self.name = name
         self.ready: asyncio.Future[None] = loop.create_future()
@@ -37,6 +37,7 @@ class Child:
         self.heard = time.monotonic()
         """When the door last gave a sign of life."""
         self._opened = False
+        self._pass_on = pass_on
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._line.setblocking(False)
         with theirs:
@@ -54,12 +55,12 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def open(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
-        """Let it serve: on these sockets, with this configuration."""
+    def open(self, opening: control.Opening) -> None:
+        """Let it serve."""
         self._opened = True
         self.heard = time.monotonic()
         try:
-            control.send_open(self._line, config, lock, sockets)
+            control.send_open(self._line, opening)
         except (BrokenPipeError, ConnectionResetError):
             return  # it has ended, which ``ended`` tells
 
@@ -74,6 +75,11 @@ class Child:
             control.send(self._line, "stop", f"{within:.3f} {grace:.3f}")
         else:
             self.kill()
+
+    def tell(self, word: str) -> None:
+        """Tell it what another process of its door says; nothing where it does not serve."""
+        if self._opened and not self.ended.done():
+            control.send(self._line, "word", word)
 
     def reload(self) -> None:
         """Have it read its certificates again; ``reloaded`` is set when it has, or is not there to do it."""
@@ -104,6 +110,8 @@ class Child:
                 self.reloaded.set()
             case "cannot", why:
                 self.cannot = why
+            case "others", text:
+                self._pass_on(text)
         return True
 
     def _end(self) -> None:

@@ -3,10 +3,10 @@
 ===================  ====================================================================================
 to the door
 ===================  ====================================================================================
-``open``             the configuration (pickled: it comes from our own parent), the state directory's lock and
-                     the listening sockets
+``open``             the ``Opening`` (pickled: it comes from our own parent) with its descriptors
 ``stop SECONDS``     accept nothing more, have transfers end within so long; may be repeated, nearer
 ``reload``           read the certificates again
+``word TEXT``        another process of the same door says so
 ===================  ====================================================================================
 
 ===================  ====================================================================================
@@ -16,6 +16,7 @@ from the door
 ``alive``            the door's loop turns; sent every ``BEAT`` seconds
 ``reloaded``         the reload is done; what failed is in the log
 ``cannot WHY``       the door can't serve this configuration; one line for the operator
+``others TEXT``      pass this on to the other processes of the same door, as ``word``
 ===================  ====================================================================================
 
 The pair is the door's lifeline as well: when the supervisor's end closes, the door ends at once.
@@ -26,7 +27,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from gateway.config import Config
 
@@ -36,28 +37,45 @@ BEAT = 5.0
 LARGEST = 1 << 18
 """Bytes of the largest message; a configuration takes a few KiB."""
 
-MOST_SOCKETS = 16
+MOST_DESCRIPTORS = 16
 
 
-def send_open(control: socket.socket, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
-    """Send ``open``. *lock* holds the state directory: the door keeps it open as long as it lives."""
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a process is opened with. *lock* holds the state directory, and the door keeps it open as long as it lives;
+    *board* is the memory of its door's tally."""
+
+    config: Config
+    lock: int
+    board: int
+    sockets: tuple[socket.socket, ...] = ()
+    place: int = 0
+    """Which of its door's processes it is, from 0 …"""
+    of: int = 1
+    """… and how many there are."""
+
+
+def send_open(control: socket.socket, opening: Opening) -> None:
+    """Send ``open``."""
     control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST)
-    socket.send_fds(control, [pickle.dumps(config)], [lock, *(each.fileno() for each in sockets)])
+    descriptors = [opening.lock, opening.board, *(each.fileno() for each in opening.sockets)]
+    socket.send_fds(control, [pickle.dumps(replace(opening, lock=-1, board=-1, sockets=()))], descriptors)
 
 
-def receive_open(control: socket.socket) -> tuple[Config, tuple[socket.socket, ...]] | None:
+def receive_open(control: socket.socket) -> Opening | None:
     """Wait for ``open``; None when the supervisor went away before it came to that."""
-    data, descriptors, _, _ = socket.recv_fds(control, LARGEST, MOST_SOCKETS)
+    data, descriptors, _, _ = socket.recv_fds(control, LARGEST, MOST_DESCRIPTORS)
     if not data:
         return None
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)
-    sockets = tuple(socket.socket(fileno=descriptor) for descriptor in descriptors[1:])
+    lock, board, *listening = descriptors
+    sockets = tuple(socket.socket(fileno=descriptor) for descriptor in listening)
     for each in sockets:
         each.setblocking(False)
-    config = pickle.loads(data)
-    assert isinstance(config, Config)
-    return config, sockets
+    opening = pickle.loads(data)
+    assert isinstance(opening, Opening)
+    return replace(opening, lock=lock, board=board, sockets=sockets)
 
 
 def send(control: socket.socket, *words: str) -> None:

@@ -1,4 +1,4 @@
-"""One door for as long as the gateway lives: its process, and the next one when that dies.
+"""One process of a door for as long as the gateway lives, and the next one when that dies.
 
 Rules: a door that dies is started again, the first few times at once, then after longer and longer pauses, which stay
 short where it had served; one that stayed for ``SETTLED`` seconds has a clean slate. One that is silent for
@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
-import socket
 import time
-from collections.abc import Sequence
 from typing import Any
 
-from gateway.config import Config
 from gateway.daemon.child import Child
+from gateway.daemon.control import Opening
 from gateway.doorway import CannotServe
 from gateway.log import get
+from gateway.tally import Board
 
 SETTLED = 60.0
 """Seconds that a door must live for its death to be the first one again."""
@@ -50,30 +49,44 @@ def how(code: int) -> str:
 
 
 class Door:
-    """A door by its name, with the process that serves it now. Make it inside the running loop."""
+    """A door by its name, with the process that serves it now. Make it inside the running loop.
+
+    Further processes of the same door are Doors of their own, with a name of their own: ``ftps``, ``ftps-2`` …
+    """
 
     def __init__(self, name: str, module: str) -> None:
         self.name = name
         self.module = module
-        self.child = Child(name, module)
+        self.others: list[Door] = []
+        """Those that serve the same door beside it."""
+        self.child = Child(name, module, self._pass_on)
         self._kill_at = math.inf
         self._stopping = asyncio.Event()
 
-    async def open(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping.is_set()
+
+    async def open(self, opening: Opening) -> None:
         """Have the first process serve; return when it is ready. Raises CannotServe where it ends instead."""
-        self.child.open(config, lock, sockets)
+        self.child.open(opening)
         either: set[asyncio.Future[Any]] = {self.child.ready, self.child.ended}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if self.child.ended.done():
             code = self.child.ended.result()
             raise CannotServe(self.child.cannot or f"the {self.name} door can't be opened: it {how(code)} (see above)")
 
-    async def keep(self, config: Config, lock: int, sockets: Sequence[socket.socket]) -> None:
-        """Serve on, with a new process whenever one dies, until the door is stopped and its process gone."""
+    async def keep(self, opening: Opening, board: Board) -> None:
+        """Serve on, with a new process whenever one dies, until the door is stopped and its process gone.
+
+        What a dead one had counted on *board* is forgotten.
+        """
         deaths = 0
         while True:
             since = time.monotonic()
             code = await self._end_of(self.child)
+            board.clear(opening.place)
             if self._stopping.is_set():
                 return
             deaths = 1 if time.monotonic() - since > SETTLED else deaths + 1
@@ -81,8 +94,12 @@ class Door:
             log.error(f"the {self.name} door {how(code)} and is started again", pid=self.child.pid, pause=pause)
             if await self._stopped_within(pause):
                 return
-            self.child = Child(self.name, self.module)
-            self.child.open(config, lock, sockets)
+            self.child = Child(self.name, self.module, self._pass_on)
+            self.child.open(opening)
+
+    def _pass_on(self, word: str) -> None:
+        for other in self.others:
+            other.child.tell(word)
 
     def stop(self, within: float, grace: float) -> None:
         """Have the door end: its transfers within so many seconds, itself in so many more, by force if need be.

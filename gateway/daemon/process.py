@@ -16,10 +16,10 @@ import signal
 import socket
 import sys
 
-from gateway.config import Config
 from gateway.daemon import control
 from gateway.doorway import CannotServe, Doorway
 from gateway.log import configure, get
+from gateway.tally import Tally
 
 PR_SET_PDEATHSIG = 1
 
@@ -38,10 +38,9 @@ def main() -> int:
     given = control.receive_open(line)
     if given is None:
         return 0
-    config, sockets = given
-    configure(config.gateway.log_level, config.gateway.log_format, name)
+    configure(given.config.gateway.log_level, given.config.gateway.log_format, name)
     try:
-        asyncio.run(_serve(door, name, config, sockets, line))
+        asyncio.run(_serve(door, name, given, line))
     except CannotServe as error:
         control.send(line, "cannot", str(error))
         return 2
@@ -58,10 +57,17 @@ def die_with(parent: int) -> None:
         os._exit(1)
 
 
-async def _serve(
-    door: object, name: str, config: Config, sockets: tuple[socket.socket, ...], line: socket.socket
-) -> None:
-    doorway = Doorway(name, config, sockets, tell_ready=lambda: control.send(line, "ready"))
+async def _serve(door: object, name: str, given: control.Opening, line: socket.socket) -> None:
+    doorway = Doorway(
+        name,
+        given.config,
+        given.sockets,
+        tell_ready=lambda: control.send(line, "ready"),
+        place=given.place,
+        of=given.of,
+        tally=Tally(given.board, given.place, given.of),
+        tell_others=lambda text: control.send(line, "others", text),
+    )
     loop = asyncio.get_running_loop()
     line.setblocking(False)
     loop.add_reader(line, _hear, line, doorway)
@@ -98,6 +104,8 @@ def _hear(line: socket.socket, doorway: Doorway) -> None:
             task = asyncio.create_task(_reload(line, doorway))
             _reloads.add(task)
             task.add_done_callback(_reloads.discard)
+        case "word", text:
+            doorway.hear(text)
 
 
 async def _reload(line: socket.socket, doorway: Doorway) -> None:

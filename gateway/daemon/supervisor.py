@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.config import Config
 from gateway.daemon import listening, notify, preflight
+from gateway.daemon.company import Company, processes
 from gateway.daemon.door import Door
 from gateway.log import get
 
@@ -48,7 +49,7 @@ class Supervisor:
         self.config = config
         self.opened = opened
         self.modules = dict(modules)
-        self.doors: list[Door] = []
+        self.companies: list[Company] = []
         self.stopping = asyncio.Event()
         self._reload: asyncio.Task[None] | None = None
         self._reload_wanted = False
@@ -61,26 +62,25 @@ class Supervisor:
         lock = None
         try:
             # The processes import their doors while the checks run; they serve when they are opened, and not before.
-            self.doors = [Door(name, self.modules[name]) for name in ("ftps", "smtp", "console") if self._enabled(name)]
+            self.companies = [self._company(name) for name in ("ftps", "smtp", "console") if self._enabled(name)]
             preflight.machine(self.config)
             lock = await preflight.state_directory(self.config)
             await preflight.store(self.config)
             sockets = listening.bind(self.config)
-            opening = [door.open(self.config, lock, sockets.get(door.name, ())) for door in self.doors]
+            opening = [each.open(self.config, lock, sockets.get(each.name, ())) for each in self.companies]
             opened = asyncio.gather(*opening)
             if not await self._unless_stopped(opened):
                 opened.cancel()
             else:
                 self._say_open(sockets)
-                housekeeping = Door("housekeeping", self.modules["housekeeping"])  # only now: customers come first
-                housekeeping.child.open(self.config, lock, ())
-                self.doors.append(housekeeping)
-                keeping = [door.keep(self.config, lock, sockets.get(door.name, ())) for door in self.doors]
-                await self._keep(sockets, keeping)
+                housekeeping = self._company("housekeeping")  # only now: customers come first
+                self.companies.append(housekeeping)
+                housekeeping.start(self.config, lock)
+                await self._keep(sockets, [each.keep() for each in self.companies])
         finally:
             listening.close(sockets)
-            for door in self.doors:
-                await door.end()
+            for company in self.companies:
+                await company.end()
             if lock is not None:
                 os.close(lock)
 
@@ -91,6 +91,15 @@ class Supervisor:
             "smtp": config.smtp.enabled,
             "console": config.console.enabled,
         }[name]
+
+    def _company(self, name: str) -> Company:
+        asked = {"ftps": self.config.ftps.processes, "smtp": self.config.smtp.processes}
+        return Company(name, self.modules[name], processes(asked.get(name, 1)))
+
+    @property
+    def doors(self) -> list[Door]:
+        """Every process of every door."""
+        return [door for company in self.companies for door in company.doors]
 
     async def _unless_stopped(self, doors: asyncio.Future[list[None]]) -> bool:
         """Wait for the doors; False when somebody says stop before."""

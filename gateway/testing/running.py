@@ -76,11 +76,12 @@ class RunningGateway:
                 "ftps": {
                     "host": HOST,
                     "port": 0,
+                    "processes": 1,
                     "passive_ports": f"{low}-{low + PASSIVE_PORTS - 1}",
                     "certificate": str(self.certificate),
                     "private_key": str(folder / "private_key.pem"),
                 },
-                "smtp": {"host": HOST, "port": 0},
+                "smtp": {"host": HOST, "port": 0, "processes": 1},
             },
             settings,
         )

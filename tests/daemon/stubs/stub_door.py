@@ -19,6 +19,7 @@ async def serve(doorway: Doorway) -> None:
         raise ValueError("the stub was told to raise")
     talks: set[asyncio.Task[None]] = set()
     reloads = 0
+    heard: list[str] = []
 
     def reloaded() -> None:
         nonlocal reloads
@@ -37,6 +38,13 @@ async def serve(doorway: Doorway) -> None:
                     os._exit(3)
                 case "RELOADS":
                     writer.write(f"200 {reloads}\r\n".encode())
+                case "TELL":
+                    doorway.tell_others(f"from {doorway.name}")
+                    writer.write(b"200 told\r\n")
+                case "HEARD":
+                    writer.write(f"200 {' '.join(heard)}\r\n".encode())
+                case "COUNT":
+                    writer.write(f"200 {doorway.tally.add('wire')}\r\n".encode())
                 case "QUIT":
                     break
                 case _:
@@ -49,6 +57,7 @@ async def serve(doorway: Doorway) -> None:
         task.add_done_callback(talks.discard)
 
     doorway.on_reload(reloaded)
+    doorway.on_word(heard.append)
     servers = [await asyncio.start_server(accept, sock=each) for each in doorway.sockets]
     doorway.ready()
     await doorway.stopping.wait()

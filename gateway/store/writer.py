@@ -2,7 +2,8 @@
 
 Work is a *verb* and an *item*. A verb is an async function that gets the open transaction and all the waiting items
 that were submitted for it, and returns one result an item; a result that is an exception is raised to that item's
-submitter alone. While one group commits, the next gathers; who came in company last time is waited for a moment.
+submitter alone. While one group commits, the next gathers; who came in company last time is waited for a moment, and
+who comes while the group waits for its turn (another process writes) joins it.
 
 There are two: on PostgreSQL a task of the loop drains the queue (``Writer``); on SQLite a thread does
 (``ThreadWriter``), for whom a group is one trip, whatever number of statements it takes.
@@ -69,7 +70,14 @@ class _Work:
 
 
 Transaction = Callable[[], AbstractAsyncContextManager[AsyncConnection]]
-"""Opens one writing transaction: it commits when left, and rolls back when left by an exception."""
+"""Opens one writing transaction, once no other process has one: it commits when left, and rolls back when left by an
+exception."""
+More = Callable[[int], list[_Work]]
+"""Takes from what waits, at most so many."""
+
+
+def _nobody(room: int) -> list[_Work]:
+    return []
 
 
 class _Groups:
@@ -89,10 +97,11 @@ class _Groups:
     def _enqueue(self, work: _Work) -> None:
         raise NotImplementedError
 
-    async def _commit(self, group: list[_Work]) -> list[tuple[_Work, Any]]:
-        """Commit the items of *group*; each with its result, which is an exception where it failed."""
+    async def _commit(self, group: list[_Work], more: More = _nobody) -> list[tuple[_Work, Any]]:
+        """Commit the items of *group*, to which *more* are added when its turn has come; each with its result, which is
+        an exception where it failed."""
         try:
-            settled = await self._apply(group)
+            settled = await self._apply(group, more)
         except Exception as error:
             if len(group) == 1:
                 settled = [(group[0], error)]
@@ -102,12 +111,13 @@ class _Groups:
         self.items += len(group)
         return settled
 
-    async def _apply(self, group: list[_Work]) -> list[tuple[_Work, Any]]:
-        verbs: dict[Verb[Any, Any], list[_Work]] = {}
-        for work in group:
-            verbs.setdefault(work.verb, []).append(work)
+    async def _apply(self, group: list[_Work], more: More) -> list[tuple[_Work, Any]]:
         settled: list[tuple[_Work, Any]] = []
         async with self._transaction() as tx:
+            group += more(GROUP_LIMIT - len(group))
+            verbs: dict[Verb[Any, Any], list[_Work]] = {}
+            for work in group:
+                verbs.setdefault(work.verb, []).append(work)
             for verb, works in verbs.items():
                 results = await verb(tx, [work.item for work in works])
                 settled += zip(works, results, strict=True)
@@ -143,9 +153,8 @@ class Writer(_Groups):
         try:
             while self._waiting:
                 await self._gather()
-                count = min(len(self._waiting), GROUP_LIMIT)
-                group = [work for work in (self._waiting.popleft() for _ in range(count)) if not work.done.done()]
-                _settle(await self._commit(group))
+                group = self._more(GROUP_LIMIT)
+                _settle(await self._commit(group, self._more))
         except BaseException as error:  # cancelled: the loop is going down; nobody may wait for ever
             _settle([(work, _closing(error)) for work in (*group, *self._waiting)])
             self._waiting.clear()
@@ -161,6 +170,10 @@ class Writer(_Groups):
             if len(self._waiting) == before:
                 return
 
+    def _more(self, room: int) -> list[_Work]:
+        came = [self._waiting.popleft() for _ in range(min(len(self._waiting), room))]
+        return _wanted(came)
+
 
 class ThreadWriter(_Groups):
     """The same with a thread that drains the queue: nothing that a verb awaits has to be waited for elsewhere."""
@@ -170,6 +183,8 @@ class ThreadWriter(_Groups):
         self._waiting: queue.SimpleQueue[_Work | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
+        self._ended = False
+        """Whether the thread has come to the end of the queue."""
         self._thread: threading.Thread | None = None
         self._patience = 0.0
         """Seconds that the next group waits for company; none after a group of one: who is alone never waits."""
@@ -198,20 +213,18 @@ class ThreadWriter(_Groups):
             await asyncio.to_thread(self._thread.join)
 
     def _drain(self) -> None:
-        ended = False
-        while not ended:
-            group, ended = self._next()
-            wanted = [work for work in group if not work.done.done()]
+        while not self._ended:
+            group = self._next()
             began = time.monotonic()
             try:
-                settled = drive(self._commit(wanted)) if wanted else []
+                settled = drive(self._commit(group, self._more)) if group else []
             except BaseException as error:  # nobody may wait for ever
-                settled = [(work, _closing(error)) for work in wanted]
-            self._patience = min(time.monotonic() - began, GATHER_MOST) if len(wanted) > 1 else 0.0
+                settled = [(work, _closing(error)) for work in group]
+            self._patience = min(time.monotonic() - began, GATHER_MOST) if len(group) > 1 else 0.0
             _tell(settled)
 
-    def _next(self) -> tuple[list[_Work], bool]:
-        """What waits, once something does, and whether that was the end.
+    def _next(self) -> list[_Work]:
+        """What waits, once something does.
 
         Sessions that are answered together come again together, but not at one instant: without a pause between them
         the first would take a commit for itself, and the others one each.
@@ -220,16 +233,35 @@ class ThreadWriter(_Groups):
         until = 0.0
         while len(group) < GROUP_LIMIT:
             pause = min(GATHER_PAUSE, max(0.0, until - time.monotonic())) if group else None
-            try:
-                work = self._waiting.get(timeout=pause)
-            except queue.Empty:
-                break
+            work = self._get(pause)
             if work is None:
-                return group, True
+                break
             if not group:
                 until = time.monotonic() + self._patience
             group.append(work)
-        return group, False
+        return _wanted(group)
+
+    def _more(self, room: int) -> list[_Work]:
+        came: list[_Work] = []
+        while len(came) < room and (work := self._get(0)) is not None:
+            came.append(work)
+        return _wanted(came)
+
+    def _get(self, pause: float | None) -> _Work | None:
+        """The next of the queue; None where nothing comes within *pause* seconds, or nothing ever will."""
+        if self._ended:
+            return None
+        try:
+            work = self._waiting.get(timeout=pause)
+        except queue.Empty:
+            return None
+        self._ended = work is None
+        return work
+
+
+def _wanted(works: list[_Work]) -> list[_Work]:
+    """Without those whose submitters have gone."""
+    return [work for work in works if not work.done.done()]
 
 
 def _closing(error: BaseException | None) -> ConnectionAbortedError:

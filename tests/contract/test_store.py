@@ -6,7 +6,9 @@ import asyncio
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +22,7 @@ from gateway.domain.records import Account, AccountState
 from gateway.store import Store, StoreError, StoreTooNew, accounts, audit, one_by_one, schema
 from gateway.store.tables import audit as audit_table
 from gateway.store.tables import leases, metadata
-from gateway.testing.waiting import PATIENCE
+from gateway.testing.waiting import PATIENCE, eventually
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
@@ -70,6 +72,30 @@ async def test_what_waits_shares_one_transaction(store: Store) -> None:
     assert max(sizes) > 10, "the items that waited went in together"
     assert store.groups[0] < 50
     assert len(await held(store)) == 50
+
+
+async def test_what_comes_while_another_process_writes_shares_one_transaction(store: Store) -> None:
+    groups.clear()
+    other = await Store.open(store.url.render_as_string())
+    writer = store._database.writer
+    transaction, asked = writer._transaction, threading.Event()
+
+    def ask() -> AbstractAsyncContextManager[AsyncConnection]:
+        asked.set()
+        return transaction()
+
+    writer._transaction = ask
+    try:
+        async with other._database._transaction():
+            writes = [asyncio.create_task(store.write(lease, "first"))]
+            await eventually(asked.is_set, "the first asks for its turn")
+            writes += [asyncio.create_task(store.write(lease, f"n{number}")) for number in range(20)]
+            await asyncio.sleep(0)  # they are submitted
+        await asyncio.gather(*writes)
+    finally:
+        await other.close()
+    assert [len(group) for group in groups] == [21]
+    assert store.groups == (1, 21)
 
 
 async def test_a_poisoned_item_fails_alone(store: Store) -> None:

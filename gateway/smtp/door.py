@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from gateway import log as voices
 from gateway.clock import SystemClock
@@ -30,6 +31,12 @@ from gateway.smtp.filing import Filing
 from gateway.smtp.listener import Listener
 from gateway.spool import Spool
 from gateway.store import Store
+from gateway.tally import Tally
+
+FILED: Final = "filed"
+"""What a process tells the others when it has filed an update that is to be looked into."""
+RING_EVERY: Final = 0.05
+"""Seconds between two such words."""
 
 log = voices.get(__name__)
 
@@ -43,29 +50,58 @@ async def serve(doorway: Doorway) -> None:
     authenticator = Authenticator(config.smtp)
     try:
         examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
-        looking = asyncio.create_task(examination.run(), name="examination")
-        listener, filing = build(config, store, spool, authenticator.judge, examination.wake)
+        looking = _look_inside(doorway, examination)
+        news = examination.wake if looking is not None else Bell(doorway).ring
+        listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally)
         doorway.on_reload(lambda: renew(listener, config))
         await listener.listen(doorway.sockets)
         doorway.ready()
         log.info("the mail door is open", run=filing.run)
         stopping = asyncio.create_task(doorway.stopping.wait())
-        await asyncio.wait({stopping, looking}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Task[Any]] = {stopping} if looking is None else {stopping, looking}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not stopping.done():
             stopping.cancel()
-            looking.result()  # raises what it died of: the door is started again
+            for each in ends - {stopping}:
+                each.result()  # raises what it died of: the door is started again
         await listener.close(doorway.drained)
         await filing.close()
-        looking.cancel()
-        await asyncio.wait({looking})
+        if looking is not None:
+            looking.cancel()
+            await asyncio.wait({looking})
     finally:
         await authenticator.close()
         await crew.close()
         await store.close()
 
 
+def _look_inside(doorway: Doorway, examination: Examination) -> asyncio.Task[None] | None:
+    """Have what is filed looked into: by the door's first process, whom the others wake, for each update once."""
+    if doorway.place > 0:
+        return None
+    doorway.on_word(lambda word: examination.wake() if word == FILED else None)
+    return asyncio.create_task(examination.run(), name="examination")
+
+
+class Bell:
+    """Wakes the process that looks into updates, at most once in RING_EVERY."""
+
+    def __init__(self, doorway: Doorway) -> None:
+        self._doorway = doorway
+        self._rings: asyncio.TimerHandle | None = None
+
+    def ring(self) -> None:
+        """There is an update that nobody has looked into."""
+        if self._rings is None:
+            self._rings = asyncio.get_running_loop().call_later(RING_EVERY, self._tell)
+
+    def _tell(self) -> None:
+        self._rings = None
+        self._doorway.tell_others(FILED)
+
+
 def build(
-    config: Config, store: Store, spool: Spool, judge: Judge, filed: Callable[[], None]
+    config: Config, store: Store, spool: Spool, judge: Judge, filed: Callable[[], None], tally: Tally
 ) -> tuple[Listener, Filing]:
     """The door's parts, wired together; *filed* is called when an update is to be looked into."""
     settings = config.smtp
@@ -95,6 +131,7 @@ def build(
         spool=spool,
         tls=tls_context(config),
         file=filing,
+        tally=tally,
         disk_reserve=config.spool.free_disk_reserve,
     )
     return listener, filing

@@ -1,6 +1,7 @@
-"""What all sessions of the mail door share: settings, replies made once, the certificate, and who is connected.
+"""What the sessions of the mail door share: settings, replies made once, the certificate, and who is connected.
 
-Rules: limits are counted here and nowhere else; a peer that is over one is told so, and is not merely cut off.
+Rules: limits are counted here and nowhere else, with the door's other processes; a peer that is over one is told so,
+and is not merely cut off.
 A connection costs one session object; nothing is inspected or compiled for it. A crash ends every connection.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
@@ -30,10 +30,12 @@ from gateway.smtp.path import Path
 from gateway.smtp.session import Session
 from gateway.smtp.stream import Incoming, PeerGone
 from gateway.spool import Spool
+from gateway.tally import Tally
 
 PROXY_PATIENCE = 5.0
 """Seconds for a load balancer to send its PROXY header."""
 ROOM_SECONDS = 1.0
+EVERYBODY = "everybody"
 DISK_THREADS = 4
 """Threads that write and flush messages; more would only wait for the same disk."""
 
@@ -53,9 +55,13 @@ class Listener:
         spool: Spool,
         tls: ssl.SSLContext | None,
         file: Callable[[Arrival], Awaitable[Reply]],
+        tally: Tally,
         disk_reserve: int = 0,
     ) -> None:
-        """*disk_reserve*: bytes of the disk below which no message is taken for the time being."""
+        """*tally* counts connections, over all processes of the door.
+
+        *disk_reserve*: bytes of the disk below which no message is taken for the time being.
+        """
         self.settings = settings
         self.host = host
         self._aliases = aliases
@@ -80,7 +86,7 @@ class Listener:
         self._room_looked_at = -math.inf
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter")
         self._sessions: set[Session] = set()
-        self._from: Counter[str] = Counter()
+        self._tally = tally
         self._entrances: list[Entrance] = []
         self._empty = asyncio.Event()
         self._empty.set()
@@ -133,16 +139,16 @@ class Listener:
         if self.settings.proxy_protocol:
             session.address = await self._behind_proxy(session.address, inbox)
         self._sessions.add(session)
-        self._from[session.address] += 1
+        everybody, from_there = self._tally.add(EVERYBODY), self._tally.add(session.address)
         session.admitted = True
         self._empty.clear()
         if self.stopping:
             raise Farewell(say.SHUTTING_DOWN)
-        if len(self._sessions) > limits.sessions:
+        if everybody > limits.sessions:
             raise Farewell(say.TOO_MANY_SESSIONS)
         if self.trusted(session.address):
             return
-        if self._from[session.address] > limits.sessions_per_address:
+        if from_there > limits.sessions_per_address:
             raise Farewell(say.TOO_MANY_FROM_YOU)
         if delay := self.settings.greeting_delay.total_seconds():
             try:
@@ -158,9 +164,8 @@ class Listener:
         if session.admitted:
             session.admitted = False
             self._sessions.discard(session)
-            self._from[session.address] -= 1
-            if not self._from[session.address]:
-                del self._from[session.address]
+            self._tally.let_go(EVERYBODY)
+            self._tally.let_go(session.address)
             if not self._sessions:
                 self._empty.set()
 

@@ -29,7 +29,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,16 @@ class RunningGateway:
         """A door's process id, once it has one."""
         return until(lambda: self.doors().get(door, 0), f"the {door} door has a process")
 
+    def serving(self, sock: socket.socket) -> str:
+        """The name of the process that has the other end of this client's connection."""
+        _, port = sock.getsockname()[:2]
+        _, at = sock.getpeername()[:2]
+        inode = until(lambda: _inode_of(at, port), "the server's end of the connection")
+        return until(
+            lambda: next((name for name, pid in self.doors().items() if inode in _sockets_of(pid)), ""),
+            "a process that accepted the connection",
+        )
+
     def log(self) -> str:
         """Everything that was logged so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
@@ -310,6 +320,27 @@ def children(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         found += [int(each) for each in task.read_text().split()]
+    return found
+
+
+def _inode_of(local: int, remote: int) -> str:
+    """The socket with these ports on this host's IPv4 addresses, as /proc names it; "0" until it is accepted."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if [int(fields[end].rpartition(":")[2], 16) for end in (1, 2)] == [local, remote]:
+            return "" if fields[9] == "0" else fields[9]
+    return ""
+
+
+def _sockets_of(pid: int) -> set[str]:
+    """The inodes of a process's sockets."""
+    found = set()
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for each in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                link = os.readlink(each.path)
+                if link.startswith("socket:["):
+                    found.add(link[8:-1])
     return found
 
 

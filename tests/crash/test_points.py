@@ -8,6 +8,7 @@ mail is sent again by its client, as clients do.
 from __future__ import annotations
 
 import ftplib
+import functools
 import os
 import random
 import signal
@@ -27,11 +28,14 @@ SMALL, LARGE = 10_000, 3 << 20
 LARGE_MAIL = 200_000
 """A mail that goes to the spool, not into its row."""
 
+FLUSH = "gateway.spool.incoming:Incoming._sync"
+"""An upload's own; ``os:fsync`` would also strike where the next process recovers it, and use up that life."""
+
 UPLOADS = {
     "in the middle of the bytes": (Fault("gateway.spool.incoming:Incoming.write", "kill", nth=2), LARGE),
-    "bytes written, not flushed": (Fault("os:fsync", "kill", path="/incoming/"), SMALL),
-    "bytes written, not flushed, row there": (Fault("os:fsync", "kill", path="/incoming/"), LARGE),
-    "bytes flushed, not named": (Fault("os:fsync", "kill-after", path="/incoming/"), LARGE),
+    "bytes written, not flushed": (Fault(FLUSH, "kill"), SMALL),
+    "bytes written, not flushed, row there": (Fault(FLUSH, "kill"), LARGE),
+    "bytes flushed, not named": (Fault(FLUSH, "kill-after"), LARGE),
     "named, folder not flushed": (Fault("os:rename", "kill-after", path="/files/"), SMALL),
     "named, folder not flushed, row there": (Fault("os:rename", "kill-after", path="/files/"), LARGE),
     "folder flushed, no row": (Fault("gateway.spool.incoming:sync_directory", "kill-after", path="/files/"), SMALL),
@@ -135,8 +139,15 @@ def send_files(gateway: RunningGateway, account: Login, made: Journey, places: I
     """Every client sends for the first time, each over a connection of its own."""
     for place in places:
         client = until(lambda: connected(gateway, account), "the door is there again")
-        made.first[place] = upload(client, file_name(place), bytes_for(place, ALL_UPLOADS[place][1]))
+        recorded = functools.partial(has_row, gateway, account, place) if place.endswith("row there") else lambda: None
+        content = bytes_for(place, ALL_UPLOADS[place][1])
+        made.first[place] = upload(client, file_name(place), content, before_end=recorded)
         client.close()
+
+
+def has_row(gateway: RunningGateway, account: Login, place: str) -> None:
+    """Wait for it: that of a large upload is written beside its bytes."""
+    until(lambda: Kept(gateway, account).versions(file_name(place)), "the upload's row")
 
 
 def send_mails(gateway: RunningGateway, made: Journey, places: Iterable[str]) -> None:

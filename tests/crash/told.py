@@ -12,6 +12,7 @@ import hashlib
 import re
 import smtplib
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -68,11 +69,18 @@ def connect(gateway: RunningGateway, account: Login) -> ftplib.FTP_TLS:
     return client
 
 
-def upload(client: ftplib.FTP_TLS, path: str, content: bytes, rest: int | None = None) -> Told:
-    """Send *content* as *path* (from *rest* on) and end in order; what the client was told."""
+def upload(
+    client: ftplib.FTP_TLS,
+    path: str,
+    content: bytes,
+    rest: int | None = None,
+    before_end: Callable[[], object] = lambda: None,
+) -> Told:
+    """Send *content* as *path* (from *rest* on) and, after *before_end*, end in order; what the client was told."""
     try:
         with client.transfercmd(f"STOR {path}", rest) as data, contextlib.suppress(*LOST):
             data.sendall(content[rest or 0 :])
+            before_end()
             assert isinstance(data, ssl.SSLSocket)
             data.unwrap()
         words = client.voidresp()

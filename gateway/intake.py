@@ -5,7 +5,9 @@ does a caller get a ``Receipt`` to speak of. ``keep`` makes a durable partial of
 
 Rules: a small upload has no row before its end, so that it costs one commit; one that grows past ROW_AFTER gets its row
 at once and is flushed every FLUSH_EVERY, so that neither a crash nor the final fsync loses much of anybody's time.
-Every step names the epoch it holds: a session that was fenced can neither write nor settle.
+Every step names the epoch it holds: a session that was fenced can neither write nor settle. Several processes may share
+the store and the spool: an upload's file stays locked (``spool.holding``) from before its row says *receiving* until
+the row says something else, and only who has that lock claims the row or sets it right.
 
 A crash leaves: a row that says *receiving* with bytes under ``incoming`` (``recover`` makes it a partial: all of it
 after a kill, up to the recorded flush after a power cut), or bytes that no row speaks of and nobody was promised.
@@ -18,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -28,7 +31,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Version, VersionState
-from gateway.spool import Fenced, Incoming, Spool, boot_id
+from gateway.spool import Fenced, Hold, Incoming, Spool, boot_id
 from gateway.store import Store, endings, files, one_by_one, uploads
 
 ROW_AFTER = 1 << 20
@@ -42,6 +45,14 @@ LONG_END = 8 << 20
 
 ENDS = 32
 """Such ends at a time; further ones wait their turn."""
+
+PATIENCE = 10.0
+"""Seconds that a resumption waits at most for whoever has the bytes to let go of them, or to have their row."""
+
+LOOK_EVERY = 0.05
+"""Seconds between two looks whether they did."""
+
+RESUMABLE = frozenset((VersionState.RECEIVING, VersionState.PARTIAL, VersionState.DAMAGED))
 
 Submit = Callable[[Coroutine[Any, Any, Any]], "Future[Any]"]
 
@@ -68,18 +79,32 @@ class Receipt:
 
 
 class Intake:
-    """Makes uploads. One for a process, made in the store's loop; *submit* runs a coroutine there from any thread."""
+    """Makes uploads. One for a process, made in the store's loop; *submit* runs a coroutine there from any thread.
 
-    def __init__(self, store: Store, spool: Spool, clock: Clock, submit: Submit) -> None:
+    *ask* has the door's other processes call ``let_go`` with an upload's id; any thread may call it, and it waits for
+    nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spool: Spool,
+        clock: Clock,
+        submit: Submit,
+        *,
+        ask: Callable[[str], None] = lambda upload: None,
+        patience: float = PATIENCE,
+    ) -> None:
         self.store = store
         self.spool = spool
         self.clock = clock
         self.submit = submit
         self.loop = asyncio.get_running_loop()
         self.boot = boot_id()
-        self._resuming = threading.Condition()
-        self._completing: set[str] = set()
-        self._abandoned: dict[str, int] = {}  # what the last look found that nobody held, with its epoch
+        self._ask = ask
+        self._patience = patience
+        self._changing = threading.Condition()
+        self._alone: set[str] = set()
         self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
         self.ends = ThreadPoolExecutor(ENDS, thread_name_prefix="end")
 
@@ -90,72 +115,135 @@ class Intake:
         return Upload(self, self._begin(upload, source, now), self.spool.begin(upload, hashing=hashing), epoch=1)
 
     def resume(self, version: Version, source: Source, offset: int, *, hashing: bool = True) -> Upload:
-        """Go on with a partial at *offset*; whoever held it is fenced, here and in the store.
+        """Go on with a partial at *offset*; whoever held it is fenced, in this process or another, and in the store.
 
-        Raises LookupError (it is no partial any more), ValueError (beyond its end), Fenced (held by another process);
-        then it is what it was.
+        Raises LookupError (it is no partial any more), ValueError (beyond its end), Fenced (who holds it does not let
+        go of it in time); then it is what it was.
         """
-        if not 0 <= offset <= (self.spool.size_of_incoming(version.id) or version.size):
-            raise ValueError(f"there are {version.size} bytes, not {offset}")
-        with self._resuming:  # who claims the row last is to have the bytes, too
-            self._resuming.wait_for(lambda: version.id not in self._completing)
+        size = self.spool.size_of_incoming(version.id)
+        if size is None and version.state is not VersionState.RECEIVING:
+            size = version.size
+        if offset < 0 or (size is not None and offset > size):  # where it can't be said yet, ``reopen`` says it
+            raise ValueError(f"there are {size} bytes, not {offset}")
+        hold = self._freed(version)
+        try:
             claim = (version.id, self.boot, offset)
             claimed: Version = self.submit(self.store.write(uploads.claim, claim)).result()
             try:
-                if version.state is VersionState.DAMAGED:  # it was sealed; a receiving row and bytes there go together
-                    self.spool.recover(version.id, version.size, same_boot=True)
-                incoming = self.spool.resume(version.id, offset, hashing=hashing)
+                incoming = self.spool.resume(hold, offset, hashing=hashing)
             except BaseException:
                 size = self.spool.size_of_incoming(version.id) or version.size
                 back = (version.id, claimed.epoch, size)
                 self.submit(self.store.write(one_by_one(uploads.unclaim), back)).result()
                 raise
+        except BaseException:
+            hold.release()
+            raise
+        finally:
+            self._let(version.id)
         begin = self._begin(version.id, source, version.started_at)
         return Upload(self, begin, incoming, epoch=claimed.epoch, recorded=True)
 
+    def let_go(self, upload: str) -> None:
+        """Another process resumes *upload*: whoever holds it here is fenced, once what is being done to it is done.
+
+        Waits at most as long as the other process does; to be called where that may be.
+        """
+        with self._changing:
+            if not self._changing.wait_for(lambda: upload not in self._alone, self._patience):
+                return
+        self.spool.fence(upload)
+
+    def _freed(self, version: Version) -> Hold:
+        """Hold the partial *version*, after whoever does so now; nothing else is done to it here until ``_let``.
+
+        Nothing is written to the store before the bytes are ours: who was about to complete it does so.
+        """
+        upload, until = version.id, time.monotonic() + self._patience
+        rivals = [self._ask, self.spool.fence]
+        while True:
+            try:
+                with self._changing:
+                    self._changing.wait_for(lambda: upload not in self._alone)
+                    hold = self.spool.hold(upload, version.sha256)
+                    if hold is not None:
+                        self._alone.add(upload)
+                        return hold
+            except Fenced:
+                if rivals:
+                    rivals.pop()(upload)
+                    continue
+                if time.monotonic() > until:
+                    raise
+            else:  # it is sealed just now, or was while we looked; then its row says so soon
+                version = self.submit(self.version(upload)).result()
+                if version.state not in RESUMABLE:
+                    raise LookupError(upload)
+                if time.monotonic() > until:
+                    gone = version.state is not VersionState.RECEIVING
+                    raise FileNotFoundError(upload) if gone else Fenced(f"{upload}: its row does not come")
+            time.sleep(LOOK_EVERY)
+
+    def _let(self, upload: str) -> None:
+        with self._changing:
+            self._alone.discard(upload)
+            self._changing.notify_all()
+
+    @contextmanager
+    def completing(self, upload: str) -> Iterator[None]:
+        """Whoever would resume *upload* waits: between its seal and its row it is neither a partial nor complete."""
+        with self._changing:
+            self._changing.wait_for(lambda: upload not in self._alone)
+            self._alone.add(upload)
+        try:
+            yield
+        finally:
+            self._let(upload)
+
     async def recover(self) -> list[str]:
         """At the door's start: make partials of what a crash interrupted; what was found, in words."""
-        async with self.store.reading() as connection:
-            interrupted = await uploads.under_way(connection, self.spool.id)
-        words = [await self._recover(version, "the gateway was interrupted") for version in interrupted]
+        words = await self._recover_all("the gateway was interrupted")
         async with self.store.reading() as connection:
             known = await files.known(connection)
-        swept = await asyncio.to_thread(self.spool.sweep, known)
+        swept = await asyncio.to_thread(self.spool.sweep, known, self._is_known)
         return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
 
     async def recover_abandoned(self) -> list[str]:
         """While the door serves, now and then: the same for rows that say *receiving* and that no session holds.
 
-        A store that was out of reach when their uploads ended leaves such. What is about to be held, or settled, looks
-        the same for a moment: only what the look before found already is touched.
+        A store that was out of reach when their uploads ended leaves such, and so does another process that died.
         """
+        return await self._recover_all("it was left behind")
+
+    async def _recover_all(self, why: str) -> list[str]:
         async with self.store.reading() as connection:
             receiving = await uploads.under_way(connection, self.spool.id)
-        before = self._abandoned
-        self._abandoned = {one.id: one.epoch for one in receiving if not self._is_held(one.id)}
-        again = [one for one in receiving if self._abandoned.get(one.id) == before.get(one.id, 0)]
-        return [await self._recover(one, "the store was out of reach") for one in again if not self._is_held(one.id)]
+        said = [await self._recover(version, why) for version in receiving]
+        return [words for words in said if words is not None]
 
-    def _is_held(self, upload: str) -> bool:
-        return self.spool.holds(upload) or upload in self._completing
-
-    async def _recover(self, version: Version, why: str) -> str:
-        same_boot = version.boot_id == self.boot
-        size = await asyncio.to_thread(self.spool.recover, version.id, version.durable_size, same_boot=same_boot)
-        await self.store.write(one_by_one(uploads.recovered), (version.id, version.epoch, size, why))
+    async def _recover(self, version: Version, why: str) -> str | None:
+        """Make a partial of an upload that nobody holds; None: somebody does, or settled it just now."""
+        try:
+            hold = await asyncio.to_thread(self.spool.hold, version.id, search=True)
+        except Fenced:
+            return None
+        with hold or nullcontext():
+            seized = await self.store.write(one_by_one(uploads.seize), (version.id, version.epoch))
+            if seized is None:
+                return None
+            size = None
+            if hold is not None:
+                same_boot = seized.boot_id == self.boot
+                size = await asyncio.to_thread(hold.recover, seized.durable_size, same_boot=same_boot)
+            await self.store.write(one_by_one(uploads.recovered), (seized.id, seized.epoch, size, why))
         return f"{version.path} ({version.id}): " + ("nothing left" if size is None else f"{size} bytes kept")
 
-    @contextmanager
-    def completing(self, upload: str) -> Iterator[None]:
-        """Whoever would resume *upload* waits: between its seal and its row it is neither a partial nor complete."""
-        with self._resuming:
-            self._completing.add(upload)
+    def _is_known(self, upload: str) -> bool:
         try:
-            yield
-        finally:
-            with self._resuming:
-                self._completing.discard(upload)
-                self._resuming.notify_all()
+            self.submit(self.version(upload)).result()
+        except LookupError:
+            return False
+        return True
 
     async def version(self, version_id: str) -> Version:
         """What the store knows of an upload. Raises LookupError."""
@@ -186,7 +274,6 @@ class Upload:
         self._recorded = recorded
         self._flushed = incoming.size
         self._flushing = threading.Lock()
-        self._unsealed: int | None = None  # bytes of what was sealed, but came to no row
 
     @property
     def size(self) -> int:
@@ -224,30 +311,47 @@ class Upload:
         """
         state = VersionState.DAMAGED if damaged else VersionState.COMPLETE
         with self._intake.completing(self.id):
-            sealed = self._incoming.seal()
+            sealed = self._incoming.seal(held=True)
             try:
                 settled = self._settle(state, sealed.size, sealed.sha256, evidence, inspection, modified_at)
             except BaseException as error:
-                if isinstance(error, endings.Superseded) or not self._came_to_a_row():
-                    self._unsealed = self._intake.spool.recover(self.id, sealed.size, same_boot=True)
+                self._take_back(error)
                 raise
-        if settled.repeats:
-            self._intake.spool.remove(sealed.sha256, self.id)
+            try:
+                if settled.repeats:
+                    self._intake.spool.remove(sealed.sha256, self.id)
+            finally:
+                self._incoming.release()
         return Receipt(settled.version, settled.repeats)
 
+    def _take_back(self, error: BaseException) -> None:
+        """What was sealed came to no row: it is kept as a partial yet, except where somebody else has the row."""
+        superseded = isinstance(error, endings.Superseded)
+        came = not superseded and self._came_to_a_row()
+        try:
+            if not came:
+                self._incoming.unseal()
+        except BaseException:
+            self._incoming.release()
+            raise
+        if came or superseded:
+            self._incoming.release()
+
     def keep(self, evidence: str) -> Version | None:
-        """Make a durable partial of what has come and return it; None when nothing has, or it was fenced."""
+        """Make a durable partial of what has come and return it; None when nothing has, or it was fenced.
+
+        Where that fails nobody holds the upload any more, and ``recover_abandoned`` finds it.
+        """
         try:
             if not self._recorded and self._incoming.size == 0:
                 self._incoming.discard()
                 return None
-            size = self._incoming.keep() if self._unsealed is None else self._unsealed
+            size = self._incoming.keep(held=True)
             version: Version = self._settle(VersionState.PARTIAL, size, None, evidence, None, None).version
         except (Fenced, endings.Superseded):
             return None
-        except BaseException:
-            self._incoming.fence()  # nobody writes any more: ``recover_abandoned`` finds it
-            raise
+        finally:
+            self._incoming.release()
         return version
 
     def discard(self) -> None:

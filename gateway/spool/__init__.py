@@ -11,7 +11,8 @@ A crash leaves: a file under ``incoming`` whose row says *receiving* (``recover`
 ``files`` that no row speaks of: it was never acknowledged, and ``gateway doctor`` names it.
 """
 
-from gateway.spool.incoming import Fenced, Incoming, Sealed
+from gateway.spool.holding import Fenced, Hold
+from gateway.spool.incoming import Incoming, Sealed
 from gateway.spool.spool import Spool, boot_id, name_of
 
-__all__ = ["Fenced", "Incoming", "Sealed", "Spool", "boot_id", "name_of"]
+__all__ = ["Fenced", "Hold", "Incoming", "Sealed", "Spool", "boot_id", "name_of"]

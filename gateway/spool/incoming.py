@@ -5,6 +5,9 @@ Rules: whoever resumes *fences* the one who held the file before: from then on a
 of its own while the rest arrives. Nothing is truncated before the first new byte is there. After a flush that failed
 nothing more is believed: the kernel tells of lost bytes once, and would call the next flush a success.
 
+The file is locked (``holding``) as long as this object is not released: who settles what became of the upload seals or
+keeps it *held*, and releases it when its row is there.
+
 A crash leaves the file as far as the kernel wrote it; only what ``flush`` returned is promised.
 """
 
@@ -19,11 +22,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.spool.holding import Fenced, Hold, sync_directory
+
 READ_BLOCK = 1 << 20
-
-
-class Fenced(Exception):
-    """Somebody else resumed this upload; the old connection must not write any more."""
+STRETCH = 64 * READ_BLOCK
+"""Bytes of a resumed prefix that are hashed between two looks whether anybody still wants its hash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,9 @@ class Incoming:
         self._mutex = threading.Lock()
         self._fenced = False
         self._fd = -1
+        self._hold: Hold | None = None  # the lock, where it is not the descriptor's own
+        self._sealed: Path | None = None
+        self._ended = False  # sealed or kept: nothing is written any more, but the file may still be held
         self._hash = hashlib.sha256() if hashing else None
         self._catch_up: threading.Thread | None = None
         self._hashed = 0
@@ -59,33 +65,37 @@ class Incoming:
 
     def create(self) -> Incoming:
         """Make the file; it must not exist."""
-        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return self
-
-    def reopen(self, offset: int) -> Incoming:
-        """Open a partial to go on at *offset* bytes.
-
-        Raises ValueError beyond its end, Fenced while another process holds it.
-        """
-        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Fenced("another process holds this upload") from None
-            if not 0 <= offset <= os.fstat(fd).st_size:
-                raise ValueError(f"there are {os.fstat(fd).st_size} bytes, not {offset}")
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BaseException:
             os.close(fd)
             raise
         self._fd = fd
-        self.size = self._durable = offset
-        os.lseek(fd, offset, os.SEEK_SET)
-        self._stale_end = os.fstat(fd).st_size > offset
-        if self._hash is not None and offset:
-            self._catch_up = threading.Thread(target=self._hash_prefix, name=f"hash {self.path.name}", daemon=True)
-            self._catch_up.start()
+        return self
+
+    def reopen(self, hold: Hold, offset: int) -> Incoming:
+        """Go on at *offset* bytes with a partial, whose *hold* is this object's from now on, and is released with it.
+
+        Raises ValueError beyond its end; the hold is still the caller's then.
+        """
+        hold.unseal()
+        fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            if not 0 <= offset <= size:
+                raise ValueError(f"there are {size} bytes, not {offset}")
+            os.lseek(fd, offset, os.SEEK_SET)
+            self._fd, self.size, self._durable = fd, offset, offset
+            self._stale_end = size > offset
+            if self._hash is not None and offset:
+                self._catch_up = threading.Thread(target=self._hash_prefix, name=f"hash {self.path.name}", daemon=True)
+                self._catch_up.start()
+        except BaseException:
+            self._fd = -1
+            os.close(fd)
+            raise
+        self._hold = hold
         return self
 
     def write(self, block: memoryview) -> None:
@@ -123,9 +133,10 @@ class Incoming:
             self._durable = max(self._durable, size)
         return size
 
-    def seal(self) -> Sealed:
+    def seal(self, *, held: bool = False) -> Sealed:
         """Give the bytes their final name, durably: fsync, rename, fsync of the directory. Ends this object.
 
+        *held*: the file stays locked until ``release``; ``unseal`` takes it back until then.
         Raises OSError when the disk refuses; the upload can then still be kept as a partial.
         """
         with self._mutex:
@@ -149,11 +160,23 @@ class Incoming:
                     os.rename(final, self.path)
                 os.fchmod(self._fd, 0o600)
                 raise
-            self._close()
+            self._sealed, self._ended = final, True
+            if not held:
+                self._close()
         return Sealed(final, digest, self.size)
 
-    def keep(self) -> int:
-        """Leave a durable partial behind and return its size. Ends this object.
+    def unseal(self) -> None:
+        """Nobody was told of what was sealed *held*: have it under ``incoming`` again, to be kept. Raises OSError."""
+        with self._mutex:
+            assert self._sealed is not None
+            assert self._fd >= 0
+            os.fchmod(self._fd, 0o600)
+            os.rename(self._sealed, self.path)
+            sync_directory(self.path.parent)
+            self._sealed, self._ended = None, False
+
+    def keep(self, *, held: bool = False) -> int:
+        """Leave a durable partial behind and return its size. Ends this object; *held* as in ``seal``.
 
         What a resuming session did not get to write anew is still there, and stays; what a failed flush left in doubt
         is cut off.
@@ -168,22 +191,33 @@ class Incoming:
             if self._doubt is not None:
                 os.ftruncate(self._fd, self._durable)
             size = os.fstat(self._fd).st_size
-            self._close()
+            self._ended = True
+            if not held:
+                self._close()
         return size
 
     def discard(self) -> None:
         """Remove the bytes. Ends this object; harmless when it has ended."""
         with self._mutex:
-            if self._fd >= 0:
+            if not self._ended and self._fd >= 0:
                 self.path.unlink(missing_ok=True)
-                self._close()
+            self._close()
 
     def fence(self) -> None:
-        """Take the file away from whoever writes: returns when no further byte can come from there."""
+        """Take the file away from whoever writes: returns when no further byte can come from there.
+
+        What was sealed and is held stays so until its row is there.
+        """
         with self._mutex:
             self._fenced = True
-            if self._fd >= 0:
+            if self._sealed is None:
                 self._close()
+
+    def release(self) -> None:
+        """Let go of the file, whatever state it is in. Again: nothing happens."""
+        with self._mutex:
+            self._ended = True
+            self._close()
 
     @property
     def behind(self) -> int:
@@ -206,14 +240,14 @@ class Incoming:
         """Hash what stands in the file until the writer is caught up with; the writer then goes on by itself."""
         while True:
             with self._mutex:
-                if self._fd < 0:
+                if self._ended or self._fd < 0:
                     return
                 if self.size - self._hashed <= READ_BLOCK:
                     self._follow()
                     self._catch_up = None
                     return
                 fd = os.dup(self._fd)
-                end = self.size
+                end = min(self.size, self._hashed + STRETCH)
             try:
                 self._advance(fd, end)
             finally:
@@ -221,6 +255,7 @@ class Incoming:
 
     def _follow(self) -> None:
         if self._hashed < self.size:
+            self._check_held()
             self._advance(self._fd, self.size)
 
     def _advance(self, fd: int, end: int) -> None:
@@ -252,19 +287,16 @@ class Incoming:
     def _check_held(self) -> None:
         if self._fenced:
             raise Fenced("this upload was resumed by another session")
-        if self._fd < 0:
+        if self._ended or self._fd < 0:
             raise ValueError("this upload has ended")
 
     def _close(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
-        self._closed(self)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+        if self._fd < 0:
+            return
+        fd, self._fd = self._fd, -1
+        try:
+            os.close(fd)
+        finally:
+            if self._hold is not None:
+                self._hold.release()
+            self._closed(self)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import shutil
 import threading
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from gateway.domain.ids import is_id, new_id
-from gateway.spool.incoming import READ_BLOCK, Incoming, sync_directory
+from gateway.spool import holding
+from gateway.spool.holding import Fenced, Hold, sync_directory
+from gateway.spool.incoming import READ_BLOCK, Incoming
 
 SHARDS = [f"{number:02x}" for number in range(256)]
 
@@ -54,13 +55,30 @@ class Spool:
         """Start an upload under its id. With *hashing* false the hash is taken when it is asked for."""
         return self._register(upload, self._new(upload, hashing).create())
 
-    def resume(self, upload: str, offset: int, *, hashing: bool = True) -> Incoming:
-        """Go on with a partial at *offset* bytes, fencing whoever in this process still holds it.
+    def hold(self, upload: str, sha256: str | None = None, *, search: bool = False) -> Hold | None:
+        """Hold an upload that lies under ``incoming``, or sealed with *sha256*, or with *search* wherever it is sealed.
 
-        Raises FileNotFoundError, ValueError (beyond its end), Fenced (another process holds it).
+        None: there is none. Raises Fenced where somebody holds it, in this process or another.
         """
-        self.fence(upload)
-        return self._register(upload, self._new(upload, hashing).reopen(offset))
+        incoming = self._incoming_path(upload)
+
+        def places() -> Iterator[Path]:
+            yield incoming
+            if search:
+                yield from self.files.glob(f"??/*.{upload}")
+            elif sha256 is not None:
+                yield self.path(sha256, upload)
+            yield incoming  # it was sealed when we looked there first, and put back when we looked under ``files``
+
+        return holding.hold(incoming, places())
+
+    def resume(self, hold: Hold, offset: int, *, hashing: bool = True) -> Incoming:
+        """Go on at *offset* bytes with the partial that *hold* is of.
+
+        Raises FileNotFoundError, ValueError (beyond its end); the hold is still the caller's then.
+        """
+        upload = hold.incoming.name
+        return self._register(upload, self._new(upload, hashing).reopen(hold, offset))
 
     def fence(self, upload: str) -> None:
         """Make sure that no session of this process writes to the upload any more."""
@@ -68,11 +86,6 @@ class Spool:
             held = self._open.get(upload)
         if held is not None:
             held.fence()
-
-    def holds(self, upload: str) -> bool:
-        """Whether somebody in this process writes to the upload."""
-        with self._mutex:
-            return upload in self._open
 
     def size_of_incoming(self, upload: str) -> int | None:
         """How many bytes of an upload are there now; None when it is not there."""
@@ -105,57 +118,24 @@ class Spool:
         """Remove a version's bytes (purge; a repeated upload that needs no version of its own)."""
         self.path(sha256, version).unlink(missing_ok=True)
 
-    def remove_incoming(self, upload: str) -> None:
-        """Remove a partial's bytes."""
-        self.fence(upload)
-        self._incoming_path(upload).unlink(missing_ok=True)
-
-    def recover(self, upload: str, durable: int, *, same_boot: bool) -> int | None:
-        """Make an interrupted upload a partial again and return its size; None when nothing of it is there.
-
-        After a reboot it is cut back to *durable* bytes, for what lies beyond may be garbage; so it is where the disk
-        does not take what lies beyond. What is left is durable. One that was sealed when its row had not been committed
-        yet comes back from ``files``: all of it was durable. Raises OSError.
-        """
-        path = self._incoming_path(upload)
-        if not path.exists():
-            for sealed in self.files.glob(f"??/*.{upload}"):
-                sealed.chmod(0o600)
-                os.rename(sealed, path)
-                sync_directory(self.incoming)
-                return path.stat().st_size
-            return None
-        path.chmod(0o600)
-        with open(path, "r+b") as file:
-            if same_boot:
-                with contextlib.suppress(OSError):
-                    os.fdatasync(file.fileno())
-                    durable = max(durable, os.fstat(file.fileno()).st_size)
-            if os.fstat(file.fileno()).st_size > durable:
-                os.ftruncate(file.fileno(), durable)
-            os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        sync_directory(self.incoming)
-        return size
-
-    def sweep(self, known: Container[str], *, idle: float = 60.0) -> list[str]:
+    def sweep(self, known: Container[str], still: Callable[[str], bool], *, idle: float = 60.0) -> list[str]:
         """Remove what lies under ``incoming`` that no row knows, nobody holds, and nobody wrote for *idle* seconds.
 
-        A crash leaves such files: small uploads and mails that were under way, of which nothing was acknowledged.
+        A crash leaves such files: small uploads and mails that were under way, of which nothing was acknowledged. What
+        was *known* before is asked again of each (*still*) once it is held: its row may have come meanwhile.
         """
         removed = []
         for entry in list(os.scandir(self.incoming)):
-            if entry.name in known or time.time() - entry.stat().st_mtime < idle:
-                continue
-            fd = os.open(entry.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
-                removed.append(entry.name)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(fd)
+            with contextlib.suppress(FileNotFoundError, Fenced):  # sealed, discarded or held while we look
+                if entry.name in known or time.time() - entry.stat().st_mtime < idle:
+                    continue
+                path = Path(entry.path)
+                held = holding.hold(path, [path])
+                if held is not None:
+                    with held:
+                        if not still(entry.name):
+                            held.remove()
+                            removed.append(entry.name)
         return removed
 
     def all_incoming(self) -> Iterator[tuple[str, int]]:

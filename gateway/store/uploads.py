@@ -156,6 +156,20 @@ async def without_finding(connection: AsyncConnection, spool: str) -> list[Versi
     return [rows.version(row) for row in found.mappings()]
 
 
+async def seize(tx: AsyncConnection, item: tuple[str, int]) -> Version | None:
+    """Take an interrupted upload, by its id and epoch, from whoever had it; None: it is not *receiving* so any more.
+
+    It is a write, and so comes after every commit that was under way: what its old owner may still say is superseded.
+    """
+    version_id, epoch = item
+    changed = await tx.execute(
+        update(versions)
+        .where(versions.c.id == version_id, versions.c.state == "receiving", versions.c.epoch == epoch)
+        .values(epoch=versions.c.epoch + 1)
+    )
+    return await get(tx, version_id) if changed.rowcount else None
+
+
 async def recovered(tx: AsyncConnection, item: tuple[str, int, int | None, str]) -> None:
     """Make an interrupted upload, by its id and epoch, a partial of so many bytes; None: nothing of it is left."""
     version_id, epoch, size, evidence = item

@@ -9,12 +9,20 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from gateway.store import Store, schema
+from gateway.clock import SystemClock
+from gateway.domain.records import Account, AccountState, Request
+from gateway.intake import Intake, Source
+from gateway.spool import Spool
+from gateway.store import Store, accounts, one_by_one, requests, schema
 from gateway.store.tables import metadata
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+ACME = "01ARZ3NDEKTSV4RRFFQ69G5FAV"
 
 
 def _programs() -> Path | None:
@@ -98,3 +106,31 @@ async def store(database: str) -> AsyncIterator[Store]:
     opened = await Store.open(database)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def intake(tmp_path: Path, store: Store) -> AsyncIterator[Intake]:
+    loop = asyncio.get_running_loop()
+    made = Intake(store, Spool(tmp_path), SystemClock(), lambda work: asyncio.run_coroutine_threadsafe(work, loop))
+    account = Account(
+        id=ACME,
+        login="acme",
+        sold_to="Acme",
+        end_user="Acme",
+        region=None,
+        state=AccountState.ACTIVE,
+        agreement_ends=None,
+        password_hash="x",
+        password_set_at=NOON,
+        next_reset=None,
+        created_at=NOON,
+    )
+    await store.write(one_by_one(accounts.add), account)
+    sr = Request("12345", ACME, "Awaiting Information", None, None, None, NOON, NOON)
+    await store.write(one_by_one(requests.add), sr)
+    yield made
+    made.close()
+
+
+def source(path: str = "/SR-12345/logs.zip", sr: str | None = "12345") -> Source:
+    return Source(ACME, "acme", path, sr)

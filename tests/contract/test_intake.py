@@ -6,59 +6,26 @@ import asyncio
 import hashlib
 import itertools
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract.conftest import ACME, NOON, source
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.clock import SystemClock
-from gateway.domain.ids import new_id
-from gateway.domain.records import Account, AccountState, Request, Version, VersionState
+from gateway.domain.records import Request, Version, VersionState
 from gateway.intake import Intake, Receipt, Source, Upload
 from gateway.retention import purge
 from gateway.spool import Fenced, Spool
-from gateway.store import Store, accounts, endings, files, one_by_one, requests, uploads
+from gateway.store import accounts, endings, files, one_by_one, requests, uploads
 from gateway.store.tables import events, names
 from gateway.testing.faults import Fault, Faults
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 BYTES = os.urandom(3 << 20)
-
-
-@pytest.fixture
-async def intake(tmp_path: Path, store: Store) -> AsyncIterator[Intake]:
-    loop = asyncio.get_running_loop()
-    made = Intake(store, Spool(tmp_path), SystemClock(), lambda work: asyncio.run_coroutine_threadsafe(work, loop))
-    account = Account(
-        id=ACME,
-        login="acme",
-        sold_to="Acme",
-        end_user="Acme",
-        region=None,
-        state=AccountState.ACTIVE,
-        agreement_ends=None,
-        password_hash="x",
-        password_set_at=NOON,
-        next_reset=None,
-        created_at=NOON,
-    )
-    await store.write(one_by_one(accounts.add), account)
-    sr = Request("12345", ACME, "Awaiting Information", None, None, None, NOON, NOON)
-    await store.write(one_by_one(requests.add), sr)
-    yield made
-    made.close()
-
-
-ACME = new_id()
-
-
-def source(path: str = "/SR-12345/logs.zip", sr: str | None = "12345") -> Source:
-    return Source(ACME, "acme", path, sr)
 
 
 async def blocking(function: Callable[..., Any], *arguments: Any) -> Any:

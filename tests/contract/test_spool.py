@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway.domain.ids import new_id
-from gateway.spool import Fenced, Spool
+from gateway.spool import Fenced, Incoming, Spool
 from gateway.testing.faults import Fault, Faults
 from gateway.testing.waiting import PATIENCE
 
@@ -22,6 +22,27 @@ BYTES = os.urandom(3 << 20)
 @pytest.fixture
 def spool(tmp_path: Path) -> Spool:
     return Spool(tmp_path)
+
+
+def resumed(spool: Spool, upload: str, offset: int, *, hashing: bool = True) -> Incoming:
+    """Whoever resumes fences who in this process has it, and holds it then."""
+    spool.fence(upload)
+    hold = spool.hold(upload)
+    assert hold is not None
+    try:
+        return spool.resume(hold, offset, hashing=hashing)
+    except BaseException:
+        hold.release()
+        raise
+
+
+def recovered(spool: Spool, upload: str, durable: int, *, same_boot: bool) -> int | None:
+    """What the next start makes of an upload, wherever it lies."""
+    hold = spool.hold(upload, search=True)
+    if hold is None:
+        return None
+    with hold:
+        return hold.recover(durable, same_boot=same_boot)
 
 
 def test_a_version_lies_under_its_hash_read_only(spool: Spool) -> None:
@@ -46,7 +67,7 @@ def test_a_resumed_upload_has_the_hash_of_the_whole(spool: Spool, offset: int, h
     incoming = spool.begin(upload, hashing=hashing)
     incoming.write(memoryview(BYTES)[: 2 << 20])
     assert incoming.keep() == 2 << 20
-    again = spool.resume(upload, offset, hashing=hashing)
+    again = resumed(spool, upload, offset, hashing=hashing)
     for start in range(offset, len(BYTES), 65536):
         again.write(memoryview(BYTES)[start : start + 65536])
     assert again.seal().sha256 == hashlib.sha256(BYTES).hexdigest()
@@ -57,7 +78,7 @@ def test_nothing_is_cut_before_the_first_new_byte_is_there(spool: Spool) -> None
     incoming = spool.begin(upload)
     incoming.write(memoryview(BYTES))
     incoming.keep()
-    spool.resume(upload, 10).keep()
+    resumed(spool, upload, 10).keep()
     assert spool.size_of_incoming(upload) == len(BYTES)
 
 
@@ -66,7 +87,7 @@ def test_a_partial_resumed_at_a_lower_offset_and_sealed_ends_there(spool: Spool)
     incoming = spool.begin(upload)
     incoming.write(memoryview(BYTES))
     incoming.keep()
-    sealed = spool.resume(upload, 10).seal()
+    sealed = resumed(spool, upload, 10).seal()
     assert sealed.size == 10
     assert sealed.sha256 == hashlib.sha256(BYTES[:10]).hexdigest()
 
@@ -75,7 +96,7 @@ def test_whoever_resumes_fences_the_session_before(spool: Spool) -> None:
     upload = new_id()
     old = spool.begin(upload)
     old.write(memoryview(b"first"))
-    new = spool.resume(upload, 5)
+    new = resumed(spool, upload, 5)
     with pytest.raises(Fenced):
         old.write(memoryview(b"late"))
     with pytest.raises(Fenced):
@@ -90,7 +111,7 @@ def test_another_process_that_holds_an_upload_is_not_overruled(spool: Spool) -> 
     held = spool.begin(upload)
     held.write(memoryview(b"x"))
     with pytest.raises(Fenced):
-        Spool(spool.root).resume(upload, 1)
+        resumed(Spool(spool.root), upload, 1)
     held.write(memoryview(b"y"))
 
 
@@ -100,8 +121,8 @@ def test_beyond_its_end_a_partial_cannot_be_resumed(spool: Spool) -> None:
     incoming.write(memoryview(b"12345"))
     incoming.keep()
     with pytest.raises(ValueError, match="5 bytes, not 6"):
-        spool.resume(upload, 6)
-    assert spool.resume(upload, 5).keep() == 5
+        resumed(spool, upload, 6)
+    assert resumed(spool, upload, 5).keep() == 5
 
 
 def interrupted(spool: Spool) -> str:
@@ -117,8 +138,8 @@ def interrupted(spool: Spool) -> str:
 
 def test_after_a_reboot_a_partial_is_cut_back_to_what_was_flushed(spool: Spool) -> None:
     upload = interrupted(spool)
-    assert spool.recover(upload, 1000, same_boot=True) == 2000
-    assert spool.recover(upload, 1000, same_boot=False) == 1000
+    assert recovered(spool, upload, 1000, same_boot=True) == 2000
+    assert recovered(spool, upload, 1000, same_boot=False) == 1000
     assert spool.size_of_incoming(upload) == 1000
 
 
@@ -126,9 +147,9 @@ def test_what_a_crash_interrupted_is_durable_before_it_is_called_a_partial(spool
     """Its row will say so, and no later start looks at it again."""
     upload = interrupted(spool)
     with Faults(Fault("os:fsync", what="EIO")), pytest.raises(OSError, match="a test's fault"):
-        spool.recover(upload, 1000, same_boot=True)
+        recovered(spool, upload, 1000, same_boot=True)
     with Faults(Fault("os:fdatasync", what="EIO")):
-        assert spool.recover(upload, 1000, same_boot=True) == 1000, "what the disk did not take is none of it"
+        assert recovered(spool, upload, 1000, same_boot=True) == 1000, "what the disk did not take is none of it"
     assert spool.size_of_incoming(upload) == 1000
 
 
@@ -137,8 +158,8 @@ def test_what_was_sealed_before_its_row_comes_back_as_a_partial(spool: Spool) ->
     incoming = spool.begin(upload)
     incoming.write(memoryview(BYTES))
     incoming.seal()
-    assert spool.recover(upload, 0, same_boot=False) == len(BYTES)
-    sealed = spool.resume(upload, len(BYTES)).seal()
+    assert recovered(spool, upload, 0, same_boot=False) == len(BYTES)
+    sealed = resumed(spool, upload, len(BYTES)).seal()
     assert sealed.path.read_bytes() == BYTES
 
 
@@ -154,7 +175,7 @@ def test_a_discarded_upload_leaves_nothing(spool: Spool) -> None:
     incoming.discard()
     incoming.discard()
     assert spool.size_of_incoming(upload) is None
-    assert spool.recover(upload, 0, same_boot=True) is None
+    assert recovered(spool, upload, 0, same_boot=True) is None
 
 
 def test_what_a_flush_under_way_learns_of_lost_bytes_is_known_before_a_version_is_made(
@@ -211,7 +232,7 @@ def test_a_seal_that_fails_leaves_a_partial_that_can_be_resumed(spool: Spool, wh
     assert incoming.keep() == 5
     assert [*spool.all_files()] == []
     assert (spool.incoming / upload).stat().st_mode & 0o777 == 0o600
-    again = spool.resume(upload, 5)
+    again = resumed(spool, upload, 5)
     again.write(memoryview(b" second"))
     assert again.seal().size == 12
 
@@ -221,4 +242,4 @@ def test_a_resumption_that_brought_nothing_costs_nothing(spool: Spool) -> None:
     incoming = spool.begin(upload)
     incoming.write(memoryview(b"first second"))
     incoming.keep()
-    assert spool.resume(upload, 5).keep() == 12
+    assert resumed(spool, upload, 5).keep() == 12

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING
 from gateway.domain import names
 from gateway.domain.binding import Binding
 from gateway.domain.evidence import Ending
-from gateway.domain.records import Version, VersionState
+from gateway.domain.records import Version
 from gateway.domain.replies import Refusal, ftp
 from gateway.ftps.jobs import SendJob, UploadJob
 from gateway.ftps.passive import Passive, moment_for
 from gateway.ftps.ports import Lease
 from gateway.ftps.tls import CHUNK
-from gateway.intake import Source, Upload
+from gateway.intake import RESUMABLE, Source, Upload
 from gateway.spool import Fenced
 
 if TYPE_CHECKING:
     from gateway.ftps.session import Session
 
-RESUMABLE = (VersionState.RECEIVING, VersionState.PARTIAL, VersionState.DAMAGED)
 GREATEST = (1 << 63) - 1
 """Largest offset or size that is understood; more is no file."""
 

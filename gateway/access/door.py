@@ -67,19 +67,28 @@ class Limits:
     """Of one address; a credential verified minutes ago needs no check."""
 
     @classmethod
-    def of(cls, config: Config) -> Self:
-        """The limits that the configuration sets."""
+    def of(cls, config: Config, processes: int = 1) -> Self:
+        """The limits that the configuration sets, for one of so many *processes* that serve the door: failures are
+        counted in the store for all of them, checks are shared out."""
         asked = config.ftps.limits
         limit = throttle.Limit(asked.failures_before_ban, asked.ban_time)
-        return cls(limit, limit, asked.logins_per_minute)
+        return cls(limit, limit, math.ceil(asked.logins_per_minute / processes))
 
 
 class Access:
     """One process's check. All methods belong to its event loop."""
 
     def __init__(
-        self, store: Store, hashing: Hashing, clock: Clock, places: Places | None = None, limits: Limits | None = None
+        self,
+        store: Store,
+        hashing: Hashing,
+        clock: Clock,
+        places: Places | None = None,
+        limits: Limits | None = None,
+        *,
+        tell: Callable[[str], None] = lambda subject: None,
     ) -> None:
+        """*tell* is called with each subject that becomes suspect, for the door's other processes (``suspect``)."""
         self._store = store
         self._hashing = hashing
         self._clock = clock
@@ -90,6 +99,7 @@ class Access:
         self._seen: dict[str, dict[str, Any]] = {}
         self._noting: asyncio.Task[None] | None = None
         self._suspects: dict[str, None] = {}
+        self._tell = tell
 
     async def recall(self) -> None:
         """At the door's start: know the addresses that are banned, so that ``suspects`` knows them."""
@@ -100,6 +110,12 @@ class Access:
     def suspects(self, address: str) -> bool:
         """Whether *address* may be banned: all others need no ``greet``. From any thread, at next to no cost."""
         return throttle.address_subject(address) in self._suspects
+
+    def suspect(self, subject: str) -> None:
+        """A login failed from the address that is *subject*, in this process or in another of the door's."""
+        self._suspects[subject] = None
+        if len(self._suspects) > _MOST_SUSPECTS:
+            del self._suspects[next(iter(self._suspects))]
 
     async def greet(self, address: str) -> None:
         """Refuse a banned address before it says a word. Raises Refusal."""
@@ -197,9 +213,8 @@ class Access:
     ) -> None:
         """Make the strikes durable: who closes the connection early must not guess for free."""
         now = self._clock.now()
-        self._suspects[by_address] = None
-        if len(self._suspects) > _MOST_SUSPECTS:
-            del self._suspects[next(iter(self._suspects))]
+        self.suspect(by_address)
+        self._tell(by_address)
         locked = None if account is None else _locked(account, peer, now)
         tried = f"{refusal.reason} for {login[:64]!r} from {peer.address}"
         await asyncio.gather(

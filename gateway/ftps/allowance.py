@@ -1,6 +1,6 @@
 """What one account may have: sessions, transfers, bandwidth, and bytes; its own limits, else everybody's.
 
-Counting is exact, over all sessions of the process: whoever was counted is let go once. A crash leaves nothing.
+Counted over all sessions of the door: whoever was counted is let go once. A crash leaves nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from gateway.ftps.tree import used_by
 
 if TYPE_CHECKING:
     from gateway.ftps.server import Shared
+
+
+LOGGED_IN = "logged in"
+"""What the tally calls the sessions that have logged in, all accounts together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +37,19 @@ class Allowance:
         self._account = account
         self._shared = shared
         most = account.limits.get("sessions_per_account", shared.settings.sessions_per_account)
-        if not shared.sessions_of.admit(account.id, most):
+        self._sessions, self._transfers = f"sessions of {account.id}", f"transfers of {account.id}"
+        if not shared.tally.admit(self._sessions, most):
             raise Refusal(ftp.TOO_MANY_OF_ACCOUNT)
+        shared.tally.add(LOGGED_IN)
         self.throttles: tuple[Throttle, ...] = (
-            *shared.throttles.of(account.id, self.limit("bandwidth_per_account")),
+            *shared.throttles.of(account.id, self.limit("bandwidth_per_account"), self._share),
             *(Throttle(rate) for rate in [self.limit("bandwidth_per_session")] if rate is not None),
         )
 
     def leave(self) -> None:
         """The session is over."""
-        self._shared.sessions_of.let_go(self._account.id)
+        self._shared.tally.let_go(LOGGED_IN)
+        self._shared.tally.let_go(self._sessions)
 
     def limit(self, name: str) -> int | None:
         """A limit of the account's own, else everybody's; None or 0: there is none."""
@@ -51,12 +58,17 @@ class Allowance:
 
     def begin_transfer(self) -> None:
         """Count one more transfer of the account. Raises Refusal where it has enough."""
-        if not self._shared.transfers_of.admit(self._account.id, self.limit("transfers_per_account") or 0):
+        if not self._shared.tally.admit(self._transfers, self.limit("transfers_per_account") or 0):
             raise Refusal(ftp.TOO_MANY_TRANSFERS)
 
     def end_transfer(self) -> None:
         """The transfer that ``begin_transfer`` counted is over, or did not come to be."""
-        self._shared.transfers_of.let_go(self._account.id)
+        self._shared.tally.let_go(self._transfers)
+
+    def _share(self) -> float:
+        """How many of the account's transfers are this process's."""
+        tally = self._shared.tally
+        return max(1, tally.here(self._transfers)) / max(1, tally.count(self._transfers))
 
     def bounds(self, announced: int, there: Version | None = None, *, partials: bool = True) -> Bounds:
         """How large the next upload may become. Raises Refusal where *announced* bytes are too many already.

@@ -10,7 +10,9 @@ A crash leaves interrupted uploads: the next start makes partials of them before
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from functools import partial
 from pathlib import Path
 
 from gateway.access import Access, Hashing, Limits
@@ -30,6 +32,9 @@ from gateway.spool import Spool
 from gateway.store import Store
 
 log = get(__name__)
+
+SUSPECT = "suspect"
+"""What a process tells the others when a login failed from an address."""
 
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
@@ -61,8 +66,9 @@ async def serve(doorway: Doorway) -> None:
     clock = SystemClock()
     spool = Spool(config.gateway.state_dir)
     intake = Intake(store, spool, clock, bridge.submit)
-    access = Access(store, hashing, clock, config.places, Limits.of(config))
-    crew = Crew(config.examine.workers)
+    tell = partial(_tell, doorway)
+    access = Access(store, hashing, clock, config.places, Limits.of(config, doorway.of), tell=partial(tell, SUSPECT))
+    crew = Crew(math.ceil(config.examine.workers / doorway.of))
     looking = Looking(crew, store, spool, bridge, clock)
     try:
         for words in await intake.recover():
@@ -71,7 +77,7 @@ async def serve(doorway: Doorway) -> None:
             settings=Settings.of(config),
             clock=clock,
             identity=identity,
-            ports=Ports(config.ftps.passive_ports),
+            ports=Ports(config.ftps.passive_ports, doorway.tally, place=doorway.place, of=doorway.of),
             masquerade=Masquerade(config.ftps.masquerade_address),
             bridge=bridge,
             store=store,
@@ -81,7 +87,10 @@ async def serve(doorway: Doorway) -> None:
             looking=looking,
             suspects=access.suspects,
             greet=access.greet,
+            tally=doorway.tally,
+            processes=doorway.of,
         )
+        doorway.on_word(partial(_hear, access))
         await access.recall()
         await looking.resume()
         await _serve(doorway, shared, access)
@@ -93,6 +102,18 @@ async def serve(doorway: Doorway) -> None:
         await asyncio.to_thread(intake.close)
         await asyncio.to_thread(hashing.close)
         await store.close()
+
+
+def _tell(doorway: Doorway, verb: str, about: str) -> None:
+    """Tell the door's other processes."""
+    doorway.tell_others(f"{verb} {about}")
+
+
+def _hear(access: Access, word: str) -> None:
+    """One of them tells us."""
+    verb, _, about = word.partition(" ")
+    if verb == SUSPECT:
+        access.suspect(about)
 
 
 async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:

@@ -1,58 +1,35 @@
-"""How much at once: connections per address and account, transfers per account, and each account's bandwidth.
+"""How fast an account may be: its bandwidth, over all its transfers in all processes of the door.
 
-One of each for a process, shared by all its sessions' threads. Counting is exact: what was admitted is let go once.
-A crash leaves nothing.
+Each process lets its own share go: as much of the bandwidth as it has of the account's transfers. How many of anything
+there may be at once is counted by the tally (gateway/tally.py). A crash leaves nothing.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from collections.abc import Callable
 
 BURST = 1.0
 """Seconds of bandwidth that may go at once."""
 
 
-class Counts:
-    """How many of something each key has: sessions of an address, transfers of an account."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-
-    def admit(self, key: str, limit: int) -> bool:
-        """Count one more of *key*, unless it has *limit* (0: no limit)."""
-        with self._lock:
-            if limit and self._counts[key] >= limit:
-                return False
-            self._counts[key] += 1
-            return True
-
-    def let_go(self, key: str) -> None:
-        """Count one less of *key*."""
-        with self._lock:
-            self._counts[key] -= 1
-            if self._counts[key] <= 0:
-                del self._counts[key]
-
-    def of(self, key: str) -> int:
-        return self._counts.get(key, 0)
-
-
 class Throttle:
-    """An account's bandwidth, in bytes a second, over all its transfers."""
+    """A bandwidth, in bytes a second, over all transfers that share it; *share* says how much of it is this process's,
+    from 0 (exclusive) to 1."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, share: Callable[[], float] = lambda: 1.0) -> None:
         self.rate = rate
+        self._share = share
         self._lock = threading.Lock()
         self._free_at = time.monotonic()
 
     def take(self, amount: int) -> float:
         """Account for *amount* bytes that went; the seconds to wait before any more may go."""
+        rate = self.rate * self._share()
         with self._lock:
             now = time.monotonic()
-            self._free_at = max(self._free_at, now - BURST) + amount / self.rate
+            self._free_at = max(self._free_at, now - BURST) + amount / rate
             return max(0.0, self._free_at - now)
 
 
@@ -63,13 +40,13 @@ class Throttles:
         self._lock = threading.Lock()
         self._throttles: dict[str, Throttle] = {}
 
-    def of(self, account: str, rate: int | None) -> tuple[Throttle, ...]:
+    def of(self, account: str, rate: int | None, share: Callable[[], float]) -> tuple[Throttle, ...]:
         """The account's throttle at *rate* bytes a second; none where it has no limit."""
         if not rate:
             return ()
         with self._lock:
             throttle = self._throttles.get(account)
             if throttle is None:
-                throttle = self._throttles[account] = Throttle(rate)
+                throttle = self._throttles[account] = Throttle(rate, share)
             throttle.rate = rate
             return (throttle,)

@@ -1,12 +1,13 @@
 """The passive ports: who listens on which, and who waits for one.
 
 Customers' firewalls are opened for exactly this range (PROGRAM.md), so a port outside it is never offered. All sessions
-of the process take their listening sockets here, one a session, under one lock: with SO_REUSEADDR two sockets may bind
-the same port, and only ``listen`` tells.
+of a process take their listening sockets here, one a session, under one lock: with SO_REUSEADDR two sockets may bind
+the same port, and only ``listen`` tells. The door's processes share the range: each begins with ports of its own and
+then takes any; the kernel knows who has which.
 
 A port is given back as soon as its data connection is there, so a range of n ports carries many more than n transfers.
 When none is free, a session waits, and those of the account that holds the fewest come first; within an account, who
-came first. Nobody gets a port while somebody with a better right to it waits.
+came first. Nobody gets a port while somebody of the same process with a better right to it waits.
 
 It never offers a port that another program listens on. A crash leaves nothing: the kernel closes the sockets.
 """
@@ -18,11 +19,11 @@ import random
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gateway.log import get
+from gateway.tally import Tally
 
 log = get(__name__)
 
@@ -31,7 +32,11 @@ WARN_AT = 0.8
 WARN_EVERY = 60.0
 """Seconds between two warnings about a range that is nearly used up."""
 LOOK_AGAIN = 0.5
-"""Seconds after which a waiting session tries ports that another program held."""
+"""Seconds after which a waiting session tries ports that another program held …"""
+LOOK_AGAIN_AMONG_US = 0.05
+"""… or another process of the door, who gives them back within moments."""
+TAKEN = "ports"
+"""What the tally calls the ports that are held."""
 
 
 @dataclass(eq=False)
@@ -53,10 +58,13 @@ class _Waiting:
 class Ports:
     """The allocator of one process: ``take`` a port, ``give_back`` a port."""
 
-    def __init__(self, ports: Iterable[int]) -> None:
+    def __init__(self, ports: Iterable[int], tally: Tally | None = None, *, place: int = 0, of: int = 1) -> None:
+        """The *ports* of the process that is in *place* among *of*, who count what they hold on *tally*."""
         self.ports = tuple(ports)
+        self._tally = tally or Tally.alone()
+        self._place, self._of = place, of
+        self._pause = LOOK_AGAIN if of == 1 else LOOK_AGAIN_AMONG_US
         self._lock = threading.Lock()
-        self._held: Counter[str] = Counter()
         self._taken: set[int] = set()
         self._queue: list[_Waiting] = []
         self._warned = float("-inf")
@@ -64,8 +72,8 @@ class Ports:
 
     @property
     def taken(self) -> int:
-        """How many ports are held now."""
-        return len(self._taken)
+        """How many ports are held now, by all processes of the door."""
+        return self._tally.count(TAKEN)
 
     def take(self, address: str, family: int, account: str, patience: float) -> Lease | None:
         """Listen on a free port at *address*, waiting up to *patience* seconds for one; None when none came free.
@@ -85,7 +93,7 @@ class Ports:
                     left = deadline - time.monotonic()
                     if left <= 0 or self._closed:
                         return None
-                    me.turn.wait(min(left, LOOK_AGAIN))
+                    me.turn.wait(min(left, self._pause))
             finally:
                 self._queue.remove(me)
                 self._wake()
@@ -96,9 +104,8 @@ class Ports:
             if lease.port in self._taken and lease.sock.fileno() != -1:
                 lease.sock.close()
                 self._taken.discard(lease.port)
-                self._held[lease.account] -= 1
-                if not self._held[lease.account]:
-                    del self._held[lease.account]
+                self._tally.let_go(TAKEN)
+                self._tally.let_go(_of(lease.account))
                 self._wake()
 
     def close(self) -> None:
@@ -111,16 +118,14 @@ class Ports:
     # all below with the lock held
 
     def _first(self) -> _Waiting:
-        return min(self._queue, key=lambda waiting: (self._held[waiting.account], waiting.came))
+        return min(self._queue, key=lambda waiting: (self._tally.count(_of(waiting.account)), waiting.came))
 
     def _wake(self) -> None:
         if self._queue:
             self._first().turn.notify()
 
     def _listen(self, address: str, family: int, account: str) -> Lease | None:
-        free = [port for port in self.ports if port not in self._taken]
-        while free:
-            port = free.pop(random.randrange(len(free)))  # a stranger is not to guess the next port
+        for port in self._free():
             sock = socket.socket(family, socket.SOCK_STREAM)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,15 +138,26 @@ class Ports:
                     continue
                 raise
             self._taken.add(port)
-            self._held[account] += 1
-            self._warn()
+            self._tally.add(_of(account))
+            self._warn(self._tally.add(TAKEN))
             return Lease(sock, port, account)
         return None
 
-    def _warn(self) -> None:
+    def _free(self) -> Iterator[int]:
+        """The ports that this process does not hold, in an order that a stranger can't guess: first its own ones."""
+        for place in range(self._of):
+            share = self.ports[(self._place + place) % self._of :: self._of]
+            free = [port for port in share if port not in self._taken]
+            while free:
+                yield free.pop(random.randrange(len(free)))
+
+    def _warn(self, taken: int) -> None:
         now = time.monotonic()
-        if len(self._taken) >= WARN_AT * len(self.ports) and now - self._warned >= WARN_EVERY:
+        if taken >= WARN_AT * len(self.ports) and now - self._warned >= WARN_EVERY:
             self._warned = now
-            log.warning(
-                "passive ports run short; sessions may have to wait", taken=len(self._taken), of=len(self.ports)
-            )
+            log.warning("passive ports run short; sessions may have to wait", taken=taken, of=len(self.ports))
+
+
+def _of(account: str) -> str:
+    """What the tally calls the ports that an account holds."""
+    return f"ports of {account}"

@@ -4,8 +4,9 @@ pyftpdlib's ``ThreadedFTPServer`` accepts and gives every session a thread with 
 session's disk, hash or query never holds up another's. It would wake every idle thread each second; here they sleep for
 POLL seconds, and are woken by what happens on their sockets.
 
-Rules: those who have not logged in are counted apart. When they are too many, the one that has waited longest, of the
-address that has most of them, makes room: idle strangers keep no customer out. Nothing is accepted once ``stop`` began.
+Rules: limits are counted with the door's other processes. Those who have not logged in are counted apart, here. When
+they are too many, the one that has waited longest, of the address that has most of them, makes room: idle strangers
+keep no customer out. Nothing is accepted once ``stop`` began.
 
 It binds nothing: the supervisor owns the listening sockets. A crash leaves nothing here.
 """
@@ -27,10 +28,11 @@ from pyftpdlib.servers import ThreadedFTPServer
 from gateway.access import Admitted, Peer
 from gateway.clock import Clock
 from gateway.domain.replies import Reply, ftp
+from gateway.ftps.allowance import LOGGED_IN
 from gateway.ftps.bridge import Bridge
 from gateway.ftps.channel import Alarm, Channel, Watch
 from gateway.ftps.identity import Identity
-from gateway.ftps.limits import Counts, Throttles
+from gateway.ftps.limits import Throttles
 from gateway.ftps.looking import Looking
 from gateway.ftps.ports import Ports
 from gateway.ftps.session import Session
@@ -40,6 +42,7 @@ from gateway.log import get
 from gateway.scarcity import PAUSE, Scarcity
 from gateway.spool import Spool
 from gateway.store import Store
+from gateway.tally import Tally
 
 log = get(__name__)
 
@@ -51,7 +54,7 @@ STACK = 512 << 10
 
 @dataclass(eq=False)
 class Shared:
-    """What all sessions of the process share. Everything here may be used from any thread."""
+    """What all sessions of a process share. Everything here may be used from any thread."""
 
     settings: Settings
     clock: Clock
@@ -70,8 +73,9 @@ class Shared:
     greet: Callable[[str], Any] | None = None
     """Access.greet: a coroutine function that raises Refusal for a banned address."""
     throttles: Throttles = field(default_factory=Throttles)
-    sessions_of: Counts = field(default_factory=Counts)
-    transfers_of: Counts = field(default_factory=Counts)
+    tally: Tally = field(default_factory=Tally.alone)
+    processes: int = 1
+    """How many serve the door."""
     server: Server | None = None
 
     def left(self, session: Session) -> None:
@@ -129,24 +133,27 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
 
     def _admit(self, sock: socket.socket, address: str) -> None:
         sock.setblocking(False)
-        settings = self.shared.settings
+        settings, tally = self.shared.settings, self.shared.tally
         refusal = None
-        with self._sessions_lock:
-            mine = sum(session.address == address for session in self.sessions)
-            strangers = [session for session in self.sessions if session.account is None]
-            if self._stopping:
-                refusal = ftp.CLOSING
-            elif len(self.sessions) - len(strangers) >= settings.sessions:
-                refusal = ftp.TOO_MANY
-            elif mine >= settings.sessions_per_address:
-                refusal = ftp.TOO_MANY_FROM_YOU
+        if self._stopping:
+            refusal = ftp.CLOSING
+        elif tally.count(LOGGED_IN) >= settings.sessions:
+            refusal = ftp.TOO_MANY
+        elif not tally.admit(_of(address), settings.sessions_per_address):
+            refusal = ftp.TOO_MANY_FROM_YOU
         if refusal is not None:
             _turn_away(sock, refusal)
             log.info("connection refused", address=address, reason=refusal.text)
             return
-        if len(strangers) >= settings.sessions_not_logged_in:
-            self._make_room(strangers)
-        session = Session(self.shared, sock, address)
+        try:
+            with self._sessions_lock:
+                strangers = [session for session in self.sessions if session.account is None]
+            if len(strangers) >= max(1, settings.sessions_not_logged_in // self.shared.processes):
+                self._make_room(strangers)
+            session = Session(self.shared, sock, address)
+        except BaseException:
+            tally.let_go(_of(address))
+            raise
         with self._sessions_lock:
             self.sessions.add(session)
         thread = threading.Thread(target=self._session, args=(session,), name=f"ftps {address}", daemon=True)
@@ -177,7 +184,10 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
 
     def left(self, session: Session) -> None:
         with self._sessions_lock:
+            was_here = session in self.sessions
             self.sessions.discard(session)
+        if was_here:
+            self.shared.tally.let_go(_of(session.address))
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -220,6 +230,11 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         """Close our copies of the listening sockets, and the loop; ``serve`` has returned."""
         self._active_tasks_idler.cancel()
         self.ioloop.close()
+
+
+def _of(address: str) -> str:
+    """What the tally calls the sessions of an address."""
+    return f"sessions from {address}"
 
 
 def _words(reply: Reply) -> bytes:

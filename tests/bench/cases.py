@@ -175,7 +175,7 @@ SMTP = (
     ),
     Case(
         "memory",
-        "200 sessions of which 20 send a mail of 20 MiB: the mail door's peak of resident memory",
+        "200 sessions of which 20 send a mail of 20 MiB: the peak of resident memory of the mail door's processes",
         "smtpload",
         "-i 180 -c 20 -n 20 -s 20M",
         (GATEWAY,),

@@ -21,6 +21,7 @@ SENDER_AUTHENTICATION = "off"
 
 SETTINGS = {
     "ftps": {
+        "processes": 0,
         "limits": {
             "sessions": 4000,
             "sessions_not_logged_in": 1000,
@@ -28,9 +29,10 @@ SETTINGS = {
             "sessions_per_address": 4000,
             "transfers_per_account": 100,
             "logins_per_minute": 1_000_000,
-        }
+        },
     },
     "smtp": {
+        "processes": 0,
         "sender_authentication": SENDER_AUTHENTICATION,
         "limits": {"sessions": 2000, "sessions_per_address": 2000},
     },
@@ -78,9 +80,9 @@ class Gateway(Server):
         )
         self.come_to_rest()  # housekeeping opens after the doors
 
-    def door(self, name: str) -> int:
-        """The process id of a door."""
-        return self.gateway.pid(name)
+    def door(self, name: str) -> list[int]:
+        """The ids of the processes that serve a door."""
+        return [pid for each, pid in self.gateway.doors().items() if each.partition("-")[0] == name]
 
     def _clear(self) -> None:
         for folder in self.gateway.state_dir.glob("**/files/??"):

@@ -39,7 +39,7 @@ SUSPECT = "suspect"
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
 RECOVER_EVERY = 60.0
-"""Seconds between two looks for uploads that ended while the store was out of reach."""
+"""Seconds between two looks for what ended while the store was out of reach, or was left by a process that died."""
 CLOSING = 1.0
 """Seconds before it would be killed that the door keeps for itself, to close its store and its crew."""
 
@@ -122,7 +122,7 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
     beside = [
         asyncio.create_task(access.watch(server.logged_in, server.end)),
         asyncio.create_task(_watch_certificates(shared.identity)),
-        asyncio.create_task(_recover_abandoned(shared.intake)),
+        asyncio.create_task(_recover_abandoned(shared.intake, shared.looking)),
     ]
     doorway.on_reload(shared.identity.reload)
     doorway.ready()
@@ -146,13 +146,14 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
         await asyncio.to_thread(server.end_serving)
 
 
-async def _recover_abandoned(intake: Intake) -> None:
-    """Make partials of what was left *receiving*; a store that is out of reach is asked again."""
+async def _recover_abandoned(intake: Intake, looking: Looking) -> None:
+    """Make partials of what was left *receiving*, look at what was left unseen; ask an absent store again."""
     while True:
         await asyncio.sleep(RECOVER_EVERY)
         try:
             for words in await intake.recover_abandoned():
                 log.warning("an upload that was left behind is a partial now", upload=words)
+            await looking.resume_abandoned()
         except Exception as error:
             log.error("could not look for uploads that were left behind", reason=error)
 

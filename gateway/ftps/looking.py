@@ -2,9 +2,11 @@
 
 Rules: what parses a stranger's bytes beyond the first few runs in the crew's killable workers. The customer waits
 ``inspect_wait`` seconds at most; what takes longer goes on, and is recorded when it is done. "Intact" is said of what
-was looked at to its end, and of nothing else.
+was looked at to its end, and of nothing else. A finding is recorded once: two processes may look at one version,
+and the second changes nothing.
 
-A crash leaves versions without a finding: the next start looks at them again.
+A crash leaves versions without a finding. The first of the door's processes looks at them again: all of them at its
+start, and while it serves those that another process must have left, for nothing takes so long.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import os
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,9 @@ log = get(__name__)
 
 PROOF_WAIT = 60.0
 """Seconds that the proof of a whole archive may take: the client that never says close_notify waits for its 226."""
+
+LEFT = timedelta(minutes=10)
+"""How long ago a version without a finding has ended, if whoever looked at it must have died."""
 
 Finding = dict[str, Any]
 
@@ -66,14 +72,19 @@ class Proof:
 
 
 class Looking:
-    """One process's looks. ``begin``, ``prove`` and ``later`` are for sessions' threads."""
+    """One process's looks; the *first* of the door's takes up what was left. ``begin``, ``prove`` and ``later`` are for
+    sessions' threads."""
 
-    def __init__(self, crew: Crew, store: Store, spool: Spool, bridge: Bridge, clock: Clock) -> None:
+    def __init__(
+        self, crew: Crew, store: Store, spool: Spool, bridge: Bridge, clock: Clock, *, first: bool = True
+    ) -> None:
         self._crew = crew
         self._store = store
         self._spool = spool
         self._bridge = bridge
         self._clock = clock
+        self._first = first
+        self._unrecorded: set[str] = set()  # versions that this process looks at, or could not record
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, path: Path) -> Look:
@@ -91,14 +102,24 @@ class Looking:
 
     def later(self, version: Version, begun: Look) -> None:
         """Record what *begun* finds of *version* when it is done."""
-        self._bridge.post(lambda: self._keep(self._record(version, begun)))
+        self._bridge.post(lambda: self._keep(version, begun))
 
     async def resume(self) -> None:
         """At the start: look at what a crash or a stop left without a finding."""
+        await self._take_up(None)
+
+    async def resume_abandoned(self) -> None:
+        """Now and then: the same for what another process, which has died, left without one."""
+        await self._take_up(self._clock.now() - LEFT)
+
+    async def _take_up(self, ended_before: datetime | None) -> None:
+        if not self._first:
+            return
         async with self._store.reading() as connection:
-            left = await uploads.without_finding(connection, self._spool.id)
+            left = await uploads.without_finding(connection, self._spool.id, ended_before)
         for version in left:
-            self._keep(self._record(version, None))
+            if version.id not in self._unrecorded:
+                self._keep(version, None)
 
     async def close(self) -> None:
         """Give up the looks under way; the next start begins them again."""
@@ -107,8 +128,9 @@ class Looking:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    def _keep(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+    def _keep(self, version: Version, begun: Look | None) -> None:
+        self._unrecorded.add(version.id)
+        task = asyncio.get_running_loop().create_task(self._record(version, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -122,5 +144,6 @@ class Looking:
                 found = await look(self._crew, str(self._spool.path(version.sha256, version.id)))
             damaged = found["verdict"] == "damaged"
             await self._store.write(endings.inspected, (version.id, found, damaged, self._clock.now()))
+            self._unrecorded.discard(version.id)
         except Exception:
             log.exception("what is inside could not be recorded", version=version.id)

@@ -82,12 +82,14 @@ async def settle(tx: AsyncConnection, items: Sequence[Settle]) -> list[Settled |
 async def inspected(
     tx: AsyncConnection, items: Sequence[tuple[str, dict[str, Any], bool, datetime]]
 ) -> list[Exception | None]:
-    """A verb: (id, what a look inside said, whether it is damaged, when)."""
+    """A verb: (id, what a look inside said, whether it is damaged, when). What was said first stays."""
     for version_id, inspection, damaged, at in items:
-        await tx.execute(
-            update(versions).where(versions.c.id == version_id).values(inspection=inspection, inspected_at=at)
+        said = await tx.execute(
+            update(versions)
+            .where(versions.c.id == version_id, versions.c.inspected_at.is_(None))
+            .values(inspection=inspection, inspected_at=at)
         )
-        if damaged:
+        if damaged and said.rowcount:
             changed = await tx.execute(
                 update(versions)
                 .where(versions.c.id == version_id, versions.c.state == "complete")

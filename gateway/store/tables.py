@@ -329,6 +329,12 @@ versions = Table(
         sqlite_where=text("state = 'receiving'"),
         postgresql_where=text("state = 'receiving'"),
     ),
+    Index(
+        "ix_versions_unseen",
+        "ended_at",
+        sqlite_where=text("state = 'complete' AND inspected_at IS NULL"),
+        postgresql_where=text("state = 'complete' AND inspected_at IS NULL"),
+    ),
 )
 
 # --- what the world is told -----------------------------------------------------------------------------------------

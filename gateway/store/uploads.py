@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, null, select, tuple_, union_all, update
+from sqlalchemy import and_, bindparam, case, func, null, select, text, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
@@ -43,6 +43,10 @@ def joined() -> Any:
     """Versions with the path and the SR of their names."""
     return select(versions, names.c.path, names.c.sr).join(names, names.c.id == versions.c.name_id)
 
+
+_RECEIVING = text("versions.state = 'receiving'")
+_UNSEEN = text("versions.state = 'complete' AND versions.inspected_at IS NULL")
+"""In the words of their indexes: a parameter's value is nothing that a query is planned by."""
 
 _BY_ID = joined().where(versions.c.id == bindparam("version"))
 
@@ -145,15 +149,19 @@ async def get(connection: AsyncConnection, version_id: str) -> Version:
 
 async def under_way(connection: AsyncConnection, spool: str) -> list[Version]:
     """Every upload of a spool whose row says *receiving*: after a start, those that a crash interrupted."""
-    found = await connection.execute(joined().where(versions.c.state == "receiving", versions.c.spool == spool))
+    found = await connection.execute(joined().where(_RECEIVING, versions.c.spool == spool))
     return [rows.version(row) for row in found.mappings()]
 
 
-async def without_finding(connection: AsyncConnection, spool: str) -> list[Version]:
+async def without_finding(
+    connection: AsyncConnection, spool: str, ended_before: datetime | None = None
+) -> list[Version]:
     """A spool's complete versions that nobody looked inside yet: after a start, those whose look was interrupted."""
-    unseen = (versions.c.state == "complete", versions.c.inspected_at.is_(None), versions.c.spool == spool)
-    found = await connection.execute(joined().where(*unseen).order_by(versions.c.id))
-    return [rows.version(row) for row in found.mappings()]
+    unseen = [_UNSEEN, versions.c.spool == spool]
+    if ended_before is not None:
+        unseen.append(versions.c.ended_at < ended_before)
+    found = await connection.execute(joined().where(*unseen))  # with ORDER BY SQLite would go through all there are
+    return sorted((rows.version(row) for row in found.mappings()), key=lambda version: version.id)
 
 
 async def seize(tx: AsyncConnection, item: tuple[str, int]) -> Version | None:

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.records import VersionState
+from gateway.domain.records import Version, VersionState
 from gateway.domain.throttle import address_subject
 from gateway.examine import looks
 from gateway.ftps import awaiting, looking
-from gateway.spool import Incoming
+from gateway.intake import Intake
+from gateway.spool import Hold, Incoming, Spool
 from gateway.store import bans, one_by_one
 from gateway.testing.faults import Fault, Faults
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
@@ -566,3 +567,26 @@ def test_bandwidth_holds_under_tls(make_door: MakeDoor) -> None:
         begun = os.times().elapsed
         assert talk.put("logs.bin", BYTES * 2).startswith("226-")
         assert os.times().elapsed - begun > 0.7  # 4 MB at 2 MB/s, one second's worth at once
+
+
+def test_what_another_process_has_just_sealed_is_neither_cut_nor_called_empty(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes have their final name, and its row says *receiving* for a moment yet."""
+
+    def came(self: Intake, version: Version) -> Hold:
+        raise LookupError(version.id)
+
+    with door.talk(acme) as talk, door.talk(acme) as other:
+        running = other.begin("STOR logs.bin")
+        running.sendall(LARGE[: 2 << 20])
+        until(lambda: states(door) == {"/logs.bin": VersionState.RECEIVING}, "it is recorded")
+        monkeypatch.setattr(Spool, "size_of_incoming", lambda self, upload: None)
+        talk.port()
+        talk.talk("C: APPE logs.bin\nS: 450 Another process holds this upload*")
+        monkeypatch.setattr(Intake, "_freed", came)
+        talk.talk("C: REST 1000\nS: 350 *\nC: STOR logs.bin\nS: 553 *")
+        monkeypatch.undo()
+        running.sendall(LARGE[2 << 20 :])
+        running.unwrap().close()
+        assert other.reply()[-1].startswith("226 ")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.domain import names
 from gateway.domain.binding import Binding
 from gateway.domain.evidence import Ending
-from gateway.domain.records import Version
+from gateway.domain.records import Version, VersionState
 from gateway.domain.replies import Refusal, ftp
 from gateway.ftps.jobs import SendJob, UploadJob
 from gateway.ftps.passive import Passive, moment_for
@@ -185,6 +185,10 @@ def _offset(session: Session, there: Version | None, restart: int, *, append: bo
         raise Refusal(ftp.NO_PARTIAL)
     if there.state not in RESUMABLE:
         raise Refusal(ftp.COMPLETE_ALREADY)
+    if there.state is VersionState.RECEIVING and session.shared.spool.size_of_incoming(there.id) is None:
+        if restart:  # another process has sealed it just now; who resumes it waits for its row
+            return restart
+        raise Refusal(ftp.STILL_OPEN)
     size = session.files.size(there)
     if append and not restart:
         return size

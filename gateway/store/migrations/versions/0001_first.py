@@ -438,3 +438,11 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'receiving'"),
         postgresql_where=sa.text("state = 'receiving'"),
     )
+    op.create_index(
+        "ix_versions_unseen",
+        "versions",
+        ["ended_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'complete' AND inspected_at IS NULL"),
+        postgresql_where=sa.text("state = 'complete' AND inspected_at IS NULL"),
+    )

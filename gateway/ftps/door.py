@@ -34,7 +34,9 @@ from gateway.store import Store
 log = get(__name__)
 
 SUSPECT = "suspect"
-"""What a process tells the others when a login failed from an address."""
+"""What a process tells the others when a login failed from an address …"""
+RESUME = "resume"
+"""… and when a customer goes on there with an upload that one of them may still hold."""
 
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
@@ -65,8 +67,8 @@ async def serve(doorway: Doorway) -> None:
     hashing = Hashing()
     clock = SystemClock()
     spool = Spool(config.gateway.state_dir)
-    intake = Intake(store, spool, clock, bridge.submit)
     tell = partial(_tell, doorway)
+    intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME))
     access = Access(store, hashing, clock, config.places, Limits.of(config, doorway.of), tell=partial(tell, SUSPECT))
     crew = Crew(math.ceil(config.examine.workers / doorway.of))
     looking = Looking(crew, store, spool, bridge, clock)
@@ -90,7 +92,7 @@ async def serve(doorway: Doorway) -> None:
             tally=doorway.tally,
             processes=doorway.of,
         )
-        doorway.on_word(partial(_hear, access))
+        doorway.on_word(partial(_hear, access, intake))
         await access.recall()
         await looking.resume()
         await _serve(doorway, shared, access)
@@ -109,11 +111,13 @@ def _tell(doorway: Doorway, verb: str, about: str) -> None:
     doorway.tell_others(f"{verb} {about}")
 
 
-def _hear(access: Access, word: str) -> None:
+def _hear(access: Access, intake: Intake, word: str) -> None:
     """One of them tells us."""
     verb, _, about = word.partition(" ")
     if verb == SUSPECT:
         access.suspect(about)
+    elif verb == RESUME:  # which may wait for what is being done to it
+        asyncio.get_running_loop().run_in_executor(None, intake.let_go, about)
 
 
 async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:

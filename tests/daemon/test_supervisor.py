@@ -82,6 +82,12 @@ def test_a_killed_supervisor_takes_its_doors_along_and_nothing_keeps_a_port(gate
     assert not set(gateway.doors().values()) & set(doors.values())
 
 
+def test_no_collection_of_garbage_looks_through_what_a_door_imported(lasting: RunningGateway) -> None:
+    with lasting.wire("smtp") as wire:
+        wire.line()
+        assert wire.command("GARBAGE") == "200 True True", "it is collected, and most of what there is is not looked at"
+
+
 def test_doors_are_out_of_the_terminals_reach(lasting: RunningGateway) -> None:
     assert lasting.process is not None
     for pid in lasting.doors().values():

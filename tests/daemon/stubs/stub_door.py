@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 
@@ -45,6 +46,8 @@ async def serve(doorway: Doorway) -> None:
                     writer.write(f"200 {' '.join(heard)}\r\n".encode())
                 case "COUNT":
                     writer.write(f"200 {doorway.tally.add('wire')}\r\n".encode())
+                case "GARBAGE":
+                    writer.write(f"200 {gc.isenabled()} {gc.get_freeze_count() > len(gc.get_objects())}\r\n".encode())
                 case "QUIT":
                     break
                 case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import signal
@@ -9,8 +10,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +20,9 @@ import pytest
 
 from gateway.testing import NOON, FakeClock, Fault, Faults, Wire, until
 from gateway.testing.faults import environment, environment_of_lives
+from gateway.testing.loop_lag import watched
 from gateway.testing.running import merged, toml
+from gateway.testing.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -189,3 +193,44 @@ def test_settings_become_toml_and_lie_over_each_other() -> None:
         "ftps": {"port": 0, "limits": {"sessions": 5, "quota": "1 GiB"}},
         "regions": [{"name": "A", "phone": ["1", "2"]}],
     }
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """A loop that runs in another thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def busy(seconds: float) -> None:
+    """Take so much CPU time."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+async def several(*works: Callable[[], None]) -> None:
+    """All in one turn of the loop."""
+    for work in works:
+        asyncio.get_running_loop().call_soon(work)
+    await asyncio.sleep(0)
+
+
+def test_a_loop_that_is_held_by_one_or_by_several_is_seen(loop: asyncio.AbstractEventLoop) -> None:
+    with watched(loop) as lag:
+        asyncio.run_coroutine_threadsafe(several(lambda: busy(0.1)), loop).result(PATIENCE)
+        until(lambda: lag.held >= 0.1, "one was seen")
+        asyncio.run_coroutine_threadsafe(several(*[lambda: busy(0.05)] * 4), loop).result(PATIENCE)
+        until(lambda: lag.held >= 0.2, "what several hold it together")
+
+
+def test_a_loop_that_waits_or_is_kept_from_running_is_not_held(loop: asyncio.AbstractEventLoop) -> None:
+    with watched(loop) as lag:
+        asyncio.run_coroutine_threadsafe(several(lambda: time.sleep(0.2)), loop).result(PATIENCE)
+        until(lambda: lag.turns, "a turn")
+    assert lag.held < 0.05

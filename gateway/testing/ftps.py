@@ -48,25 +48,26 @@ class Door:
         self.folder = folder
         self.certificate = folder / "certificate.pem"
         self.private_key = folder / "key.pem"
-        selfsigned.make(self.certificate, self.private_key, ["localhost", HOST, "::1"])
-        self.host = HOST if family == socket.AF_INET else "::1"
         self.family = family
-        self.low = free_range(ports)
+        low = free_range(ports)
         ftps: dict[str, Any] = {
-            "host": self.host,
+            "host": HOST if family == socket.AF_INET else "::1",
             "port": 1,
-            "passive_ports": f"{self.low}-{self.low + ports - 1}",
+            "passive_ports": f"{low}-{low + ports - 1}",
             "certificate": self.certificate,
             "private_key": self.private_key,
         }
         sections = {name: dict(values) for name, values in settings.items()}
         ftps |= sections.pop("ftps", {})
+        self.host: str = ftps["host"]
+        selfsigned.make(self.certificate, self.private_key, ["localhost", HOST, "::1", self.host])
         gateway = {"state_dir": folder / "state", "hostname": "gateway.example.com", "drain_timeout": "5 s"}
         gateway |= sections.pop("gateway", {})
         spool = {"free_disk_reserve": 0} | sections.pop("spool", {})
         (folder / "state").mkdir(exist_ok=True)
         everything: dict[str, Any] = {"gateway": gateway, "ftps": ftps, "spool": spool, **sections}
         self.config = Config(**everything)
+        self.low = min(self.config.ftps.passive_ports)
         self.listening = socket.socket(family)
         self.listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listening.bind((self.host, 0))

@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,8 +31,9 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Version, VersionState
+from gateway.recovery import Recovery
 from gateway.spool import Fenced, Hold, Incoming, Spool, boot_id
-from gateway.store import Store, endings, files, one_by_one, uploads
+from gateway.store import Store, endings, one_by_one, uploads
 
 ROW_AFTER = 1 << 20
 """Bytes after which an upload under way is recorded, so that a crash leaves a partial that can be found."""
@@ -101,6 +102,7 @@ class Intake:
         self.submit = submit
         self.loop = asyncio.get_running_loop()
         self.boot = boot_id()
+        self._recovery = Recovery(store, spool, self.boot)
         self._ask = ask
         self._patience = patience
         self._changing = threading.Condition()
@@ -147,8 +149,11 @@ class Intake:
     def let_go(self, upload: str) -> None:
         """Another process resumes *upload*: whoever holds it here is fenced, once what is being done to it is done.
 
-        Waits at most as long as the other process does; to be called where that may be.
+        This is seen to in a thread, and for as long as the other process waits.
         """
+        threading.Thread(target=self._let_go, args=(upload,), name=f"let go {upload}", daemon=True).start()
+
+    def _let_go(self, upload: str) -> None:
         with self._changing:
             if not self._changing.wait_for(lambda: upload not in self._alone, self._patience):
                 return
@@ -202,48 +207,14 @@ class Intake:
 
     async def recover(self) -> list[str]:
         """At the door's start: make partials of what a crash interrupted; what was found, in words."""
-        words = await self._recover_all("the gateway was interrupted")
-        async with self.store.reading() as connection:
-            known = await files.known(connection)
-        swept = await asyncio.to_thread(self.spool.sweep, known, self._is_known)
-        return words + [f"{name}: removed, nothing of it was acknowledged" for name in swept]
+        return await self._recovery.partials("the gateway was interrupted") + await self._recovery.leftovers()
 
     async def recover_abandoned(self) -> list[str]:
         """While the door serves, now and then: the same for rows that say *receiving* and that no session holds.
 
         A store that was out of reach when their uploads ended leaves such, and so does another process that died.
         """
-        return await self._recover_all("it was left behind")
-
-    async def _recover_all(self, why: str) -> list[str]:
-        async with self.store.reading() as connection:
-            receiving = await uploads.under_way(connection, self.spool.id)
-        said = [await self._recover(version, why) for version in receiving]
-        return [words for words in said if words is not None]
-
-    async def _recover(self, version: Version, why: str) -> str | None:
-        """Make a partial of an upload that nobody holds; None: somebody does, or settled it just now."""
-        try:
-            hold = await asyncio.to_thread(self.spool.hold, version.id, search=True)
-        except Fenced:
-            return None
-        with hold or nullcontext():
-            seized = await self.store.write(one_by_one(uploads.seize), (version.id, version.epoch))
-            if seized is None:
-                return None
-            size = None
-            if hold is not None:
-                same_boot = seized.boot_id == self.boot
-                size = await asyncio.to_thread(hold.recover, seized.durable_size, same_boot=same_boot)
-            await self.store.write(one_by_one(uploads.recovered), (seized.id, seized.epoch, size, why))
-        return f"{version.path} ({version.id}): " + ("nothing left" if size is None else f"{size} bytes kept")
-
-    def _is_known(self, upload: str) -> bool:
-        try:
-            self.submit(self.version(upload)).result()
-        except LookupError:
-            return False
-        return True
+        return await self._recovery.partials("it was left behind")
 
     async def version(self, version_id: str) -> Version:
         """What the store knows of an upload. Raises LookupError."""

@@ -71,7 +71,7 @@ async def serve(doorway: Doorway) -> None:
     intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME))
     access = Access(store, hashing, clock, config.places, Limits.of(config, doorway.of), tell=partial(tell, SUSPECT))
     crew = Crew(math.ceil(config.examine.workers / doorway.of))
-    looking = Looking(crew, store, spool, bridge, clock)
+    looking = Looking(crew, store, spool, bridge, clock, first=doorway.place == 0)
     try:
         for words in await intake.recover():
             log.warning("an interrupted upload is a partial now", upload=words)
@@ -116,8 +116,8 @@ def _hear(access: Access, intake: Intake, word: str) -> None:
     verb, _, about = word.partition(" ")
     if verb == SUSPECT:
         access.suspect(about)
-    elif verb == RESUME:  # which may wait for what is being done to it
-        asyncio.get_running_loop().run_in_executor(None, intake.let_go, about)
+    elif verb == RESUME:
+        intake.let_go(about)
 
 
 async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:

@@ -141,8 +141,7 @@ class _Hands:
         return self.ending.result(PATIENCE)
 
     def let_go(self, upload: str) -> None:
-        """What the door does when it hears of it: in a thread, which may wait."""
-        threading.Thread(target=self.intake.let_go, args=(upload,), daemon=True).start()
+        self.intake.let_go(upload)
 
     def recover(self) -> list[str]:
         return list(self.intake.submit(self.intake.recover()).result(PATIENCE))

@@ -7,6 +7,7 @@ shows what it leaves.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import threading
@@ -191,8 +192,13 @@ async def test_a_partial_whose_row_came_while_we_looked_is_not_swept(intake: Int
     upload = await blocking(sibling, "begin", 10)
     assert await blocking(sibling, "keep") == 10
     os.utime(intake.spool.incoming_path(upload), (0, 0))
-    known_before_it_came: set[str] = set()
-    assert await blocking(intake.spool.sweep, known_before_it_came, intake._is_known) == []
+
+    async def knows(connection: Any) -> set[str]:
+        return set()
+
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(files, "known", knows)
+        assert await intake.recover() == []
     assert intake.spool.size_of_incoming(upload) == 10
 
 
@@ -218,26 +224,31 @@ async def test_what_another_process_is_just_completing_is_complete_and_not_resum
     assert (await the_version(intake)).state is VersionState.COMPLETE
 
 
-async def test_what_another_process_is_about_to_complete_gets_its_row_before_it_is_let_go(
-    intake: Intake, sibling: Sibling
+async def test_what_is_about_to_complete_here_gets_its_row_before_it_is_let_go(
+    intake: Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upload = await blocking(begin_here, intake)
-    version, sealing, asked = await the_version(intake), threading.Event(), threading.Event()
-    sha256 = upload._incoming.sha256
+    sealing, asked, fenced = threading.Event(), threading.Event(), threading.Event()
+    sha256, fence = upload._incoming.sha256, intake.spool.fence
 
     def slow() -> str:
         sealing.set()
         assert asked.wait(PATIENCE)
         return sha256()
 
-    upload._incoming.sha256 = slow
+    def noted(upload: str) -> None:
+        fence(upload)
+        fenced.set()
+
+    monkeypatch.setattr(upload._incoming, "sha256", slow)
+    monkeypatch.setattr(intake.spool, "fence", noted)
     completing = asyncio.create_task(blocking(upload.complete, "close_notify"))
     await blocking(sealing.wait, PATIENCE)
-    letting_go = asyncio.create_task(blocking(intake.let_go, version.id))
-    await asyncio.sleep(0)
+    intake.let_go(upload.id)
+    assert not await blocking(fenced.wait, 0.1)
     asked.set()
     assert (await completing).version.state is VersionState.COMPLETE
-    await letting_go
+    assert await blocking(fenced.wait, PATIENCE)
 
 
 def begin_here(intake: Intake) -> Upload:
@@ -435,3 +446,38 @@ def test_many_take_one_upload_and_one_has_it(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(take, range(64))) == 1
+
+
+def test_what_is_sealed_before_it_is_locked_is_found_under_its_new_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, flock = Spool(tmp_path), fcntl.flock
+    incoming = spool.begin(upload := new_id())
+
+    def late(fd: int, operation: int) -> None:
+        monkeypatch.undo()
+        incoming.seal()
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    hold = spool.hold(upload, search=True)
+    assert hold is not None
+    assert hold.path.parent.parent == spool.files
+    hold.release()
+
+
+def test_what_is_put_back_while_it_is_looked_for_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    incoming = spool.begin(upload := new_id())
+    incoming.seal(held=True)
+
+    def nowhere(self: Path, pattern: str) -> list[Path]:
+        incoming.unseal()
+        incoming.keep()
+        return []
+
+    monkeypatch.setattr(Path, "glob", nowhere)
+    hold = spool.hold(upload, search=True)
+    assert hold is not None
+    assert hold.path == spool.incoming_path(upload)
+    hold.release()

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import Request, Version, VersionState
 from gateway.intake import Intake, Receipt, Source, Upload
+from gateway.recovery import Recovery
 from gateway.retention import purge
 from gateway.spool import Fenced, Spool
 from gateway.store import accounts, endings, files, one_by_one, requests, uploads
@@ -206,8 +207,7 @@ async def test_what_is_written_anew_is_not_durable_any_more(intake: Intake) -> N
     upload = await blocking(intake.resume, await blocking(cut), source(), 2)
     upload.write(memoryview(b"xy"))
     upload._incoming.fence()
-    intake.boot = "another boot"
-    await intake.recover()
+    await Recovery(intake.store, intake.spool, "another boot").partials("power failed")
     version = await shown(intake)
     assert version is not None
     assert version.size == 2

@@ -17,6 +17,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.store.tables import audit
 
+_APPEND = audit.insert()
+
 ORIGIN = "0" * 64
 """What the first entry's digest covers in place of a previous one."""
 
@@ -58,7 +60,7 @@ async def append(tx: AsyncConnection, *entries: Entry) -> None:
         )
         previous = digest
     if values:
-        await tx.execute(audit.insert(), values)
+        await tx.execute(_APPEND, values)
 
 
 async def entries(connection: AsyncConnection, limit: int | None = None) -> list[tuple[int, Entry]]:

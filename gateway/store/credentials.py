@@ -65,7 +65,7 @@ async def reset(tx: AsyncConnection, items: Sequence[Reset]) -> list[Account | E
         return done
     await tx.execute(_RESET, [_columns(item) for item in wanted])
     await tx.execute(
-        resets.insert(),
+        _NOTE_RESET,
         [{"account_id": each.account_id, "due_at": each.due_at or each.at, "reset_at": each.at} for each in wanted],
     )
     await tx.execute(_END_LINKS, [{"of": each.account_id, "at": each.at} for each in wanted])
@@ -109,6 +109,7 @@ _RESET = (
         session_epoch=accounts.c.session_epoch + 1,
     )
 )
+_NOTE_RESET = resets.insert()
 _END_LINKS = (
     update(reveal_links)
     .where(reveal_links.c.account_id == bindparam("of"), reveal_links.c.used_at.is_(None))

@@ -61,7 +61,7 @@ class Delivery:
     message: dict[str, Any] | None
 
 
-_RECORD = events.insert()
+_RECORD, _POST = events.insert(), deliveries.insert()
 
 
 async def record(tx: AsyncConnection, *happened: Event) -> None:
@@ -91,7 +91,7 @@ async def post(tx: AsyncConnection, mails: Iterable[Mail]) -> int:
             del wanted[key]
     if wanted:
         await tx.execute(
-            deliveries.insert(),
+            _POST,
             [
                 {
                     "id": new_id(mail.at.timestamp()),
@@ -152,7 +152,7 @@ async def route(tx: AsyncConnection, item: Routing) -> int:
         for target in item.webhooks(EventType(row.type))
     ]
     if made:
-        await tx.execute(deliveries.insert(), made)
+        await tx.execute(_POST, made)
     for some in _portions([row.sequence for row in waiting]):
         await tx.execute(update(events).where(events.c.sequence.in_(some)).values(routed_at=item.at))
     return len(waiting)

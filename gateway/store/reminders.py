@@ -18,6 +18,7 @@ from gateway.store import outbox
 from gateway.store.outbox import Mail
 from gateway.store.tables import accounts, reminders, resets
 
+_REMIND = reminders.insert()
 _AT_ONCE = 250
 
 
@@ -69,7 +70,7 @@ async def remind(tx: AsyncConnection, item: Reminding) -> int:
     new = [(key, event) for key, event in zip(keys, item.events, strict=True) if key not in already]
     if new:
         await tx.execute(
-            reminders.insert(),
+            _REMIND,
             [
                 {"account_id": account_id, "due_at": due_at, "stage": days, "reminded_at": item.at}
                 for (account_id, due_at, days), _ in new

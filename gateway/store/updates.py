@@ -39,7 +39,7 @@ class New:
     """The account's login, where it is known already."""
 
 
-_FILE, _WRITE = updates.insert(), update_bodies.insert()
+_FILE, _WRITE, _ATTACH = updates.insert(), update_bodies.insert(), attachments.insert()
 
 
 async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
@@ -106,7 +106,7 @@ async def examined(tx: AsyncConnection, inside: Inside) -> bool:
     await tx.execute(update_bodies.insert().values(update_id=inside.id, body=inside.body))
     if inside.attachments:
         await tx.execute(
-            attachments.insert(),
+            _ATTACH,
             [
                 {"update_id": inside.id, **{name: getattr(each, name) for name in _ATTACHMENT}}
                 for each in inside.attachments

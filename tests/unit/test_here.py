@@ -1,0 +1,92 @@
+"""Rows that go past SQLAlchemy's execution are stored as by it: gateway/store/here.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, MetaData, Table, create_engine, exc, select
+from sqlalchemy.types import BigInteger, Date, Float, Integer, LargeBinary, String
+
+from gateway.store import tables
+from gateway.store.engine import unavailable
+from gateway.store.here import Here, drive
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = create_engine("sqlite+pysqlite:///:memory:", isolation_level="AUTOCOMMIT")
+    yield engine
+    engine.dispose()
+
+
+def values_of(table: Table, number: int) -> dict[str, Any]:
+    """A value for each column, of its kind; every other one that may be is None in every other row."""
+    row: dict[str, Any] = {}
+    for position, column in enumerate(table.c):
+        value: Any
+        if column.nullable and (position + number) % 2:
+            value = None
+        elif isinstance(column.type, tables.UtcTime):
+            value = NOON + timedelta(seconds=number)
+        elif isinstance(column.type, LargeBinary):
+            value = bytes([number, 0, 255])
+        elif isinstance(column.type, BigInteger | Integer):
+            value = 2**40 + number
+        elif isinstance(column.type, String):
+            value = f"wörd {number}"
+        elif isinstance(column.type, Date):
+            value = NOON.date()
+        elif isinstance(column.type, Float):
+            value = number / 7
+        else:
+            value = {"a": [1, None, "ü"], "number": number}
+        row[column.name] = value
+    return row
+
+
+@pytest.mark.parametrize("name", sorted(tables.metadata.tables))
+def test_every_tables_rows_are_the_same_either_way(engine: Engine, name: str) -> None:
+    shadow = MetaData()
+    table = tables.metadata.tables[name].to_metadata(shadow)
+    rows = [values_of(table, number) for number in range(3)]
+    for constraint in [*table.foreign_key_constraints]:
+        table.constraints.discard(constraint)
+    with engine.connect() as connection:
+        table.create(connection)
+        connection.execute(table.insert(), rows)
+        by_sqlalchemy = connection.exec_driver_sql(f"select * from {name}").all()
+        connection.execute(table.delete())
+        drive(Here(connection).execute(table.insert(), rows))  # type: ignore[arg-type]
+        assert connection.exec_driver_sql(f"select * from {name}").all() == by_sqlalchemy
+        assert connection.execute(select(table)).first() is not None
+
+
+def test_what_goes_wrong_is_told_in_sqlalchemys_terms(engine: Engine) -> None:
+    row = {"account_id": "a", "path": "/x", "id": "1", "created_at": NOON.astimezone(UTC)}
+    with engine.connect() as connection:
+        here = Here(connection)
+        add = tables.folders.insert()
+        with pytest.raises(exc.OperationalError, match="no such table") as caught:
+            drive(here.execute(add, [row]))  # type: ignore[arg-type]
+        assert unavailable(caught.value)
+        tables.accounts.create(connection)
+        tables.folders.create(connection)
+        with pytest.raises(exc.IntegrityError, match="UNIQUE"):
+            drive(here.execute(add, [row, row]))  # type: ignore[arg-type]
+        with pytest.raises(KeyError):
+            drive(here.execute(add, [{**row, "id": "2", "path": "/y"}, {"id": "3"}]))  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="naive"):
+            drive(here.execute(add, [{**row, "id": "4", "created_at": datetime(2026, 1, 1)}]))  # type: ignore[arg-type]
+
+
+def test_a_statement_with_values_of_its_own_is_refused(engine: Engine) -> None:
+    add = tables.folders.insert().values(path="/y")
+    with engine.connect() as connection:
+        adding = Here(connection).execute(add, [{"account_id": "a", "id": "1"}])
+        with pytest.raises(TypeError, match="other values"):
+            drive(adding)

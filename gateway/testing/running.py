@@ -41,6 +41,8 @@ from gateway.testing.wire import Wire, trusting
 
 Settings = Mapping[str, Any]
 HOST = "127.0.0.1"
+TWO_EACH: Settings = {"ftps": {"processes": 2}, "smtp": {"processes": 2}}
+"""Two processes a door, as on a host of two processors; a test has one unless it asks for more: they take a second."""
 PASSIVE_PORTS = 40
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from gateway.testing import Login, RunningGateway, running_gateway
+from gateway.testing.running import TWO_EACH
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Customer:
 
 @pytest.fixture(scope="session")
 def gateway() -> Iterator[RunningGateway]:
-    with running_gateway() as gateway:
+    with running_gateway(TWO_EACH) as gateway:
         yield gateway
 
 

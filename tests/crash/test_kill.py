@@ -1,4 +1,4 @@
-"""The FTPS door, and then the supervisor, are killed at random instants while customers upload without a pause.
+"""A process of the FTPS door, and then the supervisor, is killed at a random instant while customers upload on and on.
 
 Whatever was acknowledged in any of these lives is there, once, under its hash. ``GATEWAY_CRASH_KILLS`` says how often
 (``make crash``: 20), ``GATEWAY_CRASH_SEED`` when.
@@ -18,6 +18,7 @@ from gateway.testing import Login, RunningGateway, running_gateway, until
 KILLS = int(os.environ.get("GATEWAY_CRASH_KILLS", "2"))
 SEED = int(os.environ.get("GATEWAY_CRASH_SEED", "1"))
 CUSTOMERS = 3
+DOORS = ["ftps", "ftps-2"]
 
 
 class Customer(threading.Thread):
@@ -51,7 +52,7 @@ def content_of(path: str) -> bytes:
 
 def test_what_was_answered_226_survives_kill_9_and_is_there_once() -> None:
     chance = random.Random(SEED)
-    with running_gateway({"smtp": {"enabled": False}}) as gateway:
+    with running_gateway({"ftps": {"processes": len(DOORS)}, "smtp": {"enabled": False}}) as gateway:
         account = gateway.add_account("Acme")
         customers = [Customer(gateway, account, number) for number in range(CUSTOMERS)]
         for customer in customers:
@@ -68,7 +69,7 @@ def test_what_was_answered_226_survives_kill_9_and_is_there_once() -> None:
                 if number % 2:
                     gateway.restart()
                 else:
-                    os.kill(gateway.pid("ftps"), signal.SIGKILL)
+                    os.kill(gateway.pid(chance.choice(DOORS)), signal.SIGKILL)
             more = answered() + CUSTOMERS
             until(lambda: answered() >= more, "files come in again")
         finally:

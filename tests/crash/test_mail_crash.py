@@ -9,11 +9,13 @@ import threading
 from collections import Counter
 from email.message import EmailMessage
 from email.policy import SMTP
+from itertools import cycle
 
 from gateway.testing import RunningGateway, running_gateway, until
 
 SENDERS = 4
 KILLS = 2
+DOORS = ["smtp", "smtp-2"]
 
 
 def mail(name: str, *, large: bool) -> bytes:
@@ -57,7 +59,7 @@ class Sender(threading.Thread):
 
 
 def test_what_was_answered_250_survives_kill_9_and_is_there_once() -> None:
-    with running_gateway({"ftps": {"enabled": False}}) as gateway:
+    with running_gateway({"smtp": {"processes": len(DOORS)}, "ftps": {"enabled": False}}) as gateway:
         account = gateway.add_account()
         gateway.add_contact("eva@example.com", account.login)
         gateway.add_sr("12345", account.login)
@@ -68,12 +70,12 @@ def test_what_was_answered_250_survives_kill_9_and_is_there_once() -> None:
         def answered() -> int:
             return sum(len(sender.answered) for sender in senders)
 
-        for _ in range(KILLS):
+        for _, door in zip(range(KILLS), cycle(DOORS), strict=False):
             more = answered() + 2 * SENDERS
             until(lambda more=more: answered() >= more, "mail comes in")  # type: ignore[misc]
-            pid = gateway.pid("smtp")
+            pid = gateway.pid(door)
             os.kill(pid, signal.SIGKILL)
-            until(lambda pid=pid: gateway.doors().get("smtp", pid) != pid, "the door is started again")  # type: ignore[misc]
+            until(lambda door=door, pid=pid: gateway.doors().get(door, pid) != pid, "it is started again")  # type: ignore[misc]
         more = answered() + SENDERS
         until(lambda: answered() >= more, "mail comes in again")
         for sender in senders:

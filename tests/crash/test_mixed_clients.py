@@ -134,9 +134,12 @@ class Customer:
         return Told(int(words[:3]), words)
 
 
+SETTINGS = {"ftps": {"processes": 2, "limits": {"sessions_per_address": 200}}, "smtp": {"enabled": False}}
+
+
 def test_the_store_has_exactly_what_the_replies_said(tmp_path: Path) -> None:
     asked = plans()
-    with running_gateway({"ftps": {"limits": {"sessions_per_address": 200}}, "smtp": {"enabled": False}}) as gateway:
+    with running_gateway(SETTINGS) as gateway:
         account = gateway.add_account("Acme")
         customer = Customer(gateway, account, tmp_path)
         with ThreadPoolExecutor(AT_ONCE) as several:

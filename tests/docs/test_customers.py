@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.testing import PATIENCE, RunningGateway, running_gateway
+from gateway.testing.running import TWO_EACH
 from tests.clients.programs import needs
 
 PAGE = Path(__file__).parents[2] / "docs/customers.md"
@@ -23,7 +24,7 @@ RECIPES = re.findall(r"^```(sh|python|javascript)\n(.*?)^```", PAGE.read_text(),
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[RunningGateway]:
-    with running_gateway() as gateway:
+    with running_gateway(TWO_EACH) as gateway:
         yield gateway
 
 

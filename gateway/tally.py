@@ -17,12 +17,15 @@ import hashlib
 import mmap
 import os
 import threading
+from functools import lru_cache
 
 ROWS = 3
 WIDTH = 1 << 16
 SALT = 16
 PART = ROWS * WIDTH * 2
 """Bytes of one process's part: cells of 16 bits."""
+KNOWN = 4096
+"""Keys whose cells are remembered."""
 _MOST = 0xFFFF
 
 
@@ -53,6 +56,7 @@ class Tally:
         self._parts = [whole[SALT + each * PART : SALT + (each + 1) * PART].cast("H") for each in range(of)]
         self._mine = self._parts[place]
         self._lock = threading.Lock()
+        self._cells = lru_cache(maxsize=KNOWN)(self._find)
 
     @classmethod
     def alone(cls) -> Tally:
@@ -91,16 +95,24 @@ class Tally:
 
     def here(self, key: str) -> int:
         """How many of them this process has counted."""
-        return min(self._mine[cell] for cell in self._cells(key))
+        mine = self._mine
+        first, second, third = self._cells(key)
+        return min(mine[first], mine[second], mine[third])
 
-    def _cells(self, key: str) -> tuple[int, ...]:
+    def _find(self, key: str) -> tuple[int, ...]:
         digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=2 * ROWS, key=self._salt).digest()
         return tuple(row * WIDTH + int.from_bytes(digest[2 * row : 2 * row + 2], "big") for row in range(ROWS))
 
     def _add(self, cells: tuple[int, ...], one: int) -> None:
         mine = self._mine
         for cell in cells:
-            mine[cell] = min(max(mine[cell] + one, 0), _MOST)
+            count = mine[cell] + one
+            if 0 <= count <= _MOST:
+                mine[cell] = count
 
     def _sum(self, cells: tuple[int, ...]) -> int:
-        return sum(min(part[cell] for cell in cells) for part in self._parts)
+        first, second, third = cells
+        total = 0
+        for part in self._parts:
+            total += min(part[first], part[second], part[third])
+        return total

@@ -118,6 +118,8 @@ class Ports:
     # all below with the lock held
 
     def _first(self) -> _Waiting:
+        if len(self._queue) == 1:
+            return self._queue[0]
         return min(self._queue, key=lambda waiting: (self._tally.count(_of(waiting.account)), waiting.came))
 
     def _wake(self) -> None:

@@ -12,8 +12,11 @@ import asyncio
 from contextlib import nullcontext
 
 from gateway.domain.records import Version
-from gateway.spool import Fenced, Spool
+from gateway.spool import Fenced, Hold, Spool
 from gateway.store import Store, files, one_by_one, uploads
+
+PAUSE = 0.25
+"""Seconds in which an upload that was sealed gets its row; to search for its bytes goes through all there are."""
 
 
 class Recovery:
@@ -26,10 +29,12 @@ class Recovery:
 
     async def partials(self, why: str) -> list[str]:
         """Make partials of the uploads that say *receiving* and that nobody holds; what was found, in words."""
-        async with self._store.reading() as connection:
-            receiving = await uploads.under_way(connection, self._spool.id)
-        said = [await self._recover(version, why) for version in receiving]
-        return [words for words in said if words is not None]
+        found, sealed = await self._look(await self._under_way(), why, search=False)
+        if sealed:
+            await asyncio.sleep(PAUSE)
+            left = [version for version in await self._under_way() if (version.id, version.epoch) in sealed]
+            found += (await self._look(left, why, search=True))[0]
+        return found
 
     async def leftovers(self) -> list[str]:
         """Remove what no row knows, nobody holds and nobody has written to for a while; what was found, in words."""
@@ -43,12 +48,28 @@ class Recovery:
         swept = await asyncio.to_thread(self._spool.sweep, known, is_known)
         return [f"{name}: removed, nothing of it was acknowledged" for name in swept]
 
-    async def _recover(self, version: Version, why: str) -> str | None:
-        """Make a partial of one upload; None: somebody holds it, or settled it just now."""
-        try:
-            hold = await asyncio.to_thread(self._spool.hold, version.id, search=True)
-        except Fenced:
-            return None
+    async def _under_way(self) -> list[Version]:
+        async with self._store.reading() as connection:
+            return await uploads.under_way(connection, self._spool.id)
+
+    async def _look(
+        self, receiving: list[Version], why: str, *, search: bool
+    ) -> tuple[list[str], set[tuple[str, int]]]:
+        """What was found, in words, and ids and epochs of what must have been sealed, if it is anywhere."""
+        found, sealed = list[str](), set[tuple[str, int]]()
+        for version in receiving:
+            try:
+                hold = await asyncio.to_thread(self._spool.hold, version.id, search=search)
+            except Fenced:
+                continue
+            if hold is None and not search:
+                sealed.add((version.id, version.epoch))
+            elif (words := await self._recover(version, hold, why)) is not None:
+                found.append(words)
+        return found, sealed
+
+    async def _recover(self, version: Version, hold: Hold | None, why: str) -> str | None:
+        """Make a partial of what *hold* is of, which is released; None: somebody settled it just now."""
         with hold or nullcontext():
             seized = await self._store.write(one_by_one(uploads.seize), (version.id, version.epoch))
             if seized is None:

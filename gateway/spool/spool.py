@@ -65,7 +65,7 @@ class Spool:
         def places() -> Iterator[Path]:
             yield incoming
             if search:
-                yield from self.files.glob(f"??/*.{upload}")
+                yield from self._sealed(upload)
             elif sha256 is not None:
                 yield self.path(sha256, upload)
             yield incoming  # it was sealed when we looked there first, and put back when we looked under ``files``
@@ -169,6 +169,13 @@ class Spool:
         return Incoming(
             self._incoming_path(upload), lambda sha256: self.path(sha256, upload), self._unregister, hashing=hashing
         )
+
+    def _sealed(self, upload: str) -> Iterator[Path]:
+        """Where an upload lies whose hash nobody knows. Goes through all names there are."""
+        for shard in SHARDS:
+            for name in os.listdir(self.files / shard):
+                if name.endswith(f".{upload}"):
+                    yield self.files / shard / name
 
     def _incoming_path(self, upload: str) -> Path:
         if not is_id(upload):

@@ -127,6 +127,27 @@ async def test_what_a_living_process_holds_is_left_alone(
     assert await look(intake) == []
 
 
+async def test_what_is_just_getting_its_row_is_not_searched_for_among_all_files(
+    intake: Intake, sibling: Sibling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await blocking(sealed, sibling)
+    looks, under_way = list[object](), uploads.under_way
+
+    async def twice(connection: Any, spool: str) -> list[Version]:
+        looks.append(spool)
+        if len(looks) == 2:
+            assert await blocking(sibling, "go_on") == "complete"
+        return await under_way(connection, spool)
+
+    def never(self: Spool, upload: str) -> Iterator[Path]:
+        raise AssertionError
+
+    monkeypatch.setattr(uploads, "under_way", twice)
+    monkeypatch.setattr(Spool, "_sealed", never)
+    assert await intake.recover_abandoned() == []
+    assert len(looks) == 2
+
+
 @pytest.mark.parametrize("look", [Intake.recover, Intake.recover_abandoned], ids=["start", "now and then"])
 @pytest.mark.parametrize("stage", STAGES)
 async def test_what_a_killed_process_held_is_a_partial(
@@ -471,12 +492,13 @@ def test_what_is_put_back_while_it_is_looked_for_is_found(tmp_path: Path, monkey
     incoming = spool.begin(upload := new_id())
     incoming.seal(held=True)
 
-    def nowhere(self: Path, pattern: str) -> list[Path]:
+    def nowhere(folder: Path) -> list[str]:
+        monkeypatch.undo()
         incoming.unseal()
         incoming.keep()
         return []
 
-    monkeypatch.setattr(Path, "glob", nowhere)
+    monkeypatch.setattr(os, "listdir", nowhere)
     hold = spool.hold(upload, search=True)
     assert hold is not None
     assert hold.path == spool.incoming_path(upload)

@@ -9,7 +9,7 @@ Every step names the epoch it holds: a session that was fenced can neither write
 the store and the spool: an upload's file stays locked (``spool.holding``) from before its row says *receiving* until
 the row says something else, and only who has that lock claims the row or sets it right.
 
-A crash leaves: a row that says *receiving* with bytes under ``incoming`` (``recover`` makes it a partial: all of it
+A crash leaves: a row that says *receiving* with bytes under ``incoming`` (``recovery`` makes it a partial: all of it
 after a kill, up to the recorded flush after a power cut), or bytes that no row speaks of and nobody was promised.
 
 The methods of ``Upload`` block, and one thread at a time calls them: the session's own, or for a slow end one of
@@ -149,13 +149,13 @@ class Intake:
     def let_go(self, upload: str) -> None:
         """Another process resumes *upload*: whoever holds it here is fenced, once what is being done to it is done.
 
-        This is seen to in a thread, and for as long as the other process waits.
+        This is seen to in a thread; not at all where that takes so long that the other process may wait no more.
         """
         threading.Thread(target=self._let_go, args=(upload,), name=f"let go {upload}", daemon=True).start()
 
     def _let_go(self, upload: str) -> None:
         with self._changing:
-            if not self._changing.wait_for(lambda: upload not in self._alone, self._patience):
+            if not self._changing.wait_for(lambda: upload not in self._alone, self._patience / 2):
                 return
         self.spool.fence(upload)
 

@@ -1,8 +1,8 @@
 """Uploads under way: a version from its first row to its end. ``endings`` has that, ``files`` the tree they show up in.
 
 ``begin`` records an upload that is under way (only larger ones need it before they end), ``claim`` hands a partial to
-whoever resumes it and raises its epoch, ``progress`` notes how far it is durable. Every one but the first names the
-epoch it holds: who was fenced changes nothing.
+whoever resumes it and raises its epoch, ``progress`` notes how far it is durable; ``seize`` takes what a crash left.
+Every one but ``begin`` and ``claim`` names the epoch it holds: who was fenced changes nothing.
 """
 
 from __future__ import annotations

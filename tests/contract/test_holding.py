@@ -188,6 +188,19 @@ async def test_wherever_its_end_was_cut_off_by_a_kill_it_is_a_partial(
     assert whole.sha256 == hashlib.sha256(CONTENT).hexdigest()
 
 
+@pytest.mark.parametrize("where", ["gateway.spool.holding:Hold.recover", "gateway.store.uploads:get"])
+async def test_what_could_not_be_set_right_is_at_the_next_look(
+    intake: Intake, sibling: Sibling, tmp_path: Path, where: str
+) -> None:
+    await blocking(sealed, sibling)
+    await blocking(sibling.kill)
+    with Faults(Fault(where, times=0)), pytest.raises(OSError, match="a test's fault"):
+        await intake.recover()
+    assert still_open(tmp_path) == []
+    (words,) = await intake.recover_abandoned()
+    assert f"{SIZE} bytes kept" in words
+
+
 async def test_two_that_start_together_set_an_upload_right_once(
     intake: Intake, sibling: Sibling, make_sibling: MakeSibling
 ) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.records import Account, AccountState
 from gateway.store import rows
+from gateway.store.here import prepared
 from gateway.store.tables import account_activity, accounts
 
 _AT_ONCE = 500
@@ -22,7 +23,7 @@ class Taken(Exception):
     """A login, a Sold To / End User combination, an address or a number is in use already."""
 
 
-_BY_LOGIN = select(accounts).where(accounts.c.login == bindparam("login"))
+_BY_LOGIN = prepared(select(accounts).where(accounts.c.login == bindparam("login")))
 _BY_IDS = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
 
 

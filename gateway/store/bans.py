@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.events import Event
 from gateway.domain.throttle import Limit, Strikes, after_failure
 from gateway.store import audit, outbox
+from gateway.store.here import prepared
 from gateway.store.tables import bans
 
 
@@ -35,7 +36,7 @@ class Failure:
     locked: Event | None = None
 
 
-_OF = select(bans).where((bans.c.subject == bindparam("first")) | (bans.c.subject == bindparam("second")))
+_OF = prepared(select(bans).where((bans.c.subject == bindparam("first")) | (bans.c.subject == bindparam("second"))))
 
 
 async def of(connection: AsyncConnection, first: str, second: str = "") -> dict[str, Strikes]:

@@ -18,6 +18,7 @@ from gateway.domain.names import is_provisional
 from gateway.domain.records import Version
 from gateway.store import rows
 from gateway.store.endings import released
+from gateway.store.here import prepared
 from gateway.store.tables import accounts, folders, names, versions
 from gateway.store.uploads import joined, own_request
 
@@ -43,8 +44,10 @@ async def newest(connection: AsyncConnection, account_id: str, path: str) -> Ver
 
 
 _shown = _NEWEST.subquery()
-_AT = select(_FOLDER.exists().label("folder"), _shown).select_from(
-    select(literal(1).label("one")).subquery().outerjoin(_shown, true())
+_AT = prepared(
+    select(_FOLDER.exists().label("folder"), _shown).select_from(
+        select(literal(1).label("one")).subquery().outerjoin(_shown, true())
+    )
 )
 
 

@@ -13,12 +13,11 @@ from gateway.domain.events import Event, EventType, about_request
 from gateway.domain.records import Request
 from gateway.store import rows
 from gateway.store.accounts import Taken
+from gateway.store.here import prepared
 from gateway.store.tables import requests
 
 _BY_NUMBERS = select(requests).where(requests.c.number.in_(bindparam("numbers", expanding=True)))
-
-
-_BY_NUMBER = select(requests).where(requests.c.number == bindparam("number"))
+_BY_NUMBER = prepared(select(requests).where(requests.c.number == bindparam("number")))
 
 
 async def by_number(connection: AsyncConnection, number: str) -> Request | None:

@@ -19,6 +19,7 @@ from gateway.domain.ids import new_id
 from gateway.domain.names import from_text, is_reserved
 from gateway.domain.records import Request, Version
 from gateway.store import requests, rows
+from gateway.store.here import prepared
 from gateway.store.tables import folders, names, versions
 
 
@@ -48,7 +49,7 @@ _RECEIVING = text("versions.state = 'receiving'")
 _UNSEEN = text("versions.state = 'complete' AND versions.inspected_at IS NULL")
 """In the words of their indexes: a parameter's value is nothing that a query is planned by."""
 
-_BY_ID = joined().where(versions.c.id == bindparam("version"))
+_BY_ID = prepared(joined().where(versions.c.id == bindparam("version")))
 
 
 def _what_is_at(one_of: Callable[[Any], Any]) -> Any:
@@ -59,7 +60,9 @@ def _what_is_at(one_of: Callable[[Any], Any]) -> Any:
 
 
 _THERE = _what_is_at(lambda a: tuple_(a.c.account_id, a.c.path).in_(bindparam("paths", expanding=True)))
-_ONE_THERE = _what_is_at(lambda a: and_(a.c.account_id == bindparam("account"), a.c.path == bindparam("path")))
+_ONE_THERE = prepared(
+    _what_is_at(lambda a: and_(a.c.account_id == bindparam("account"), a.c.path == bindparam("path")))
+)
 
 
 async def at(tx: AsyncConnection, places: Collection[tuple[str, str]]) -> Sequence[Any]:

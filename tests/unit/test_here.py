@@ -1,4 +1,4 @@
-"""Rows that go past SQLAlchemy's execution are stored as by it: gateway/store/here.py."""
+"""Rows and queries that go past SQLAlchemy's execution are stored and found as by it: gateway/store/here.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, MetaData, Table, create_engine, exc, select
 from sqlalchemy.types import BigInteger, Date, Float, Integer, LargeBinary, String
 
-from gateway.store import tables
+from gateway.store import accounts, bans, files, here, mails, requests, tables, uploads
 from gateway.store.engine import unavailable
 from gateway.store.here import Here, drive
 
@@ -66,22 +66,56 @@ def test_every_tables_rows_are_the_same_either_way(engine: Engine, name: str) ->
         assert connection.execute(select(table)).first() is not None
 
 
+def filled(engine: Engine) -> None:
+    """Every table with three rows, whose texts are all "wörd 0" … "wörd 2"; nothing refers to anything."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+        tables.metadata.create_all(connection)
+        for table in tables.metadata.sorted_tables:
+            rows = [values_of(table, number) for number in range(3)]
+            for row in rows:
+                row |= {name: None for name in ("removed_at", "used_at") if name in row}
+            connection.execute(table.insert(), rows)
+
+
+ASKERS = (accounts, bans, files, mails, requests, uploads)
+"""Who has prepared queries: here, for them to be there."""
+
+
+@pytest.mark.parametrize("query", sorted(here._PREPARED, key=str), ids=lambda query: str(query)[:60])
+def test_every_prepared_query_finds_the_same_either_way(engine: Engine, query: here.Query) -> None:
+    filled(engine)
+    names = [name for name in query.compile().params if not name.startswith(("param_", "state_"))]
+    assert names
+    parameters = dict.fromkeys(names, "wörd 1")
+    with engine.connect() as connection:
+        by_sqlalchemy = connection.execute(query, parameters)
+        past_it = drive(Here(connection).execute(query, parameters))  # type: ignore[arg-type]
+        assert list(past_it.keys()) == list(by_sqlalchemy.keys())
+        expected = by_sqlalchemy.all()
+        assert past_it.all() == expected
+        assert expected, "nothing was compared"
+        tables.metadata.drop_all(connection)
+        with pytest.raises(exc.OperationalError, match="no such table"):
+            drive(Here(connection).execute(query, parameters))  # type: ignore[arg-type]
+
+
 def test_what_goes_wrong_is_told_in_sqlalchemys_terms(engine: Engine) -> None:
     row = {"account_id": "a", "path": "/x", "id": "1", "created_at": NOON.astimezone(UTC)}
     with engine.connect() as connection:
-        here = Here(connection)
+        pen = Here(connection)
         add = tables.folders.insert()
         with pytest.raises(exc.OperationalError, match="no such table") as caught:
-            drive(here.execute(add, [row]))  # type: ignore[arg-type]
+            drive(pen.execute(add, [row]))  # type: ignore[arg-type]
         assert unavailable(caught.value)
         tables.accounts.create(connection)
         tables.folders.create(connection)
         with pytest.raises(exc.IntegrityError, match="UNIQUE"):
-            drive(here.execute(add, [row, row]))  # type: ignore[arg-type]
+            drive(pen.execute(add, [row, row]))  # type: ignore[arg-type]
         with pytest.raises(KeyError):
-            drive(here.execute(add, [{**row, "id": "2", "path": "/y"}, {"id": "3"}]))  # type: ignore[arg-type]
+            drive(pen.execute(add, [{**row, "id": "2", "path": "/y"}, {"id": "3"}]))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="naive"):
-            drive(here.execute(add, [{**row, "id": "4", "created_at": datetime(2026, 1, 1)}]))  # type: ignore[arg-type]
+            drive(pen.execute(add, [{**row, "id": "4", "created_at": datetime(2026, 1, 1)}]))  # type: ignore[arg-type]
 
 
 def test_a_statement_with_values_of_its_own_is_refused(engine: Engine) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.records import VersionState
 from gateway.ftps import door as ftps_door
 from gateway.ftps import identity, passive, quick
-from gateway.intake import Upload
+from gateway.intake import Intake, Upload
 from gateway.store import endings
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import PATIENCE, until
@@ -396,6 +396,9 @@ def test_08_what_a_store_that_was_away_left_behind_is_a_partial_again_without_a_
     async def refuses(tx: AsyncConnection, items: Sequence[endings.Settle]) -> list[endings.Settled | Exception]:
         raise sqlite3.OperationalError("database is locked")
 
+    async def can_not_look(self: Intake) -> list[str]:
+        raise sqlite3.OperationalError("database is locked")
+
     content = os.urandom(3 << 20)
     monkeypatch.setattr(ftps_door, "RECOVER_EVERY", 0.05)
     door = make_door()
@@ -406,9 +409,10 @@ def test_08_what_a_store_that_was_away_left_behind_is_a_partial_again_without_a_
         until(lambda: "running" in str(door.versions(acme)), "it is recorded")
         with monkeypatch.context() as away:
             away.setattr(endings, "settle", refuses)
+            away.setattr(Intake, "recover_abandoned", can_not_look)
             assert talk.cut("logs.bin", content).startswith("451 ")
-        left = {version.path: version.state for version in door.versions(acme)}
-        assert left == {"/running.bin": VersionState.RECEIVING, "/logs.bin": VersionState.RECEIVING}
+            left = {version.path: version.state for version in door.versions(acme)}
+            assert left == {"/running.bin": VersionState.RECEIVING, "/logs.bin": VersionState.RECEIVING}
         until(lambda: door.versions(acme)[1].state is VersionState.PARTIAL, "it is a partial")
         talk.talk(f"C: REST {len(content) - 10}\nS: 350 *")
         assert talk.put("logs.bin", content[-10:]).startswith("226-")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.testing.operator import operator
 from gateway.testing.running import free_range, is_free, merged, toml
 from gateway.testing.waiting import PATIENCE, until
 from tests.clients.programs import needs
@@ -26,15 +27,21 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 class Demo:
-    """A folder like a checkout, with ports of its own; ``start`` is what ``make run`` starts there."""
+    """A folder like a checkout, with ports of its own; ``start`` is what ``make run`` starts there.
 
-    def __init__(self, folder: Path) -> None:
+    As it is shipped, each door is served by a process a processor; *processes* is another number.
+    """
+
+    def __init__(self, folder: Path, processes: int = 0) -> None:
         self.folder = folder
         for name in ("examples", "certs", "spool"):
             (folder / name).mkdir()
         (folder / ".venv").symlink_to(sys.prefix)
         low = free_range(20)
-        ports = {"ftps": {"port": low, "passive_ports": f"{low + 2}-{low + 19}"}, "smtp": {"port": low + 1}}
+        ports = {
+            "ftps": {"port": low, "passive_ports": f"{low + 2}-{low + 19}", "processes": processes},
+            "smtp": {"port": low + 1, "processes": processes},
+        }
         shipped = tomllib.loads((CHECKOUT / "examples" / "demo.toml").read_text())
         (folder / "examples" / "demo.toml").write_text(toml(merged(shipped, ports)))
         self.ports = (low, low + 1)
@@ -68,6 +75,11 @@ class Demo:
         self.process = None
         return code
 
+    def end(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
     def paste(self, text: str) -> str:
         """Everything that was printed, pasted into bash in the checkout."""
         done = subprocess.run(
@@ -77,22 +89,20 @@ class Demo:
         return done.stdout
 
     def gateway(self, *words: str) -> object:
-        """The command line, as the printed commands call it."""
-        command = [".venv/bin/gateway", "--config", "examples/demo.toml", *words, "--json"]
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=PATIENCE * 2)
+        """The command line with the configuration that the printed commands name."""
+        done = operator().run(os.environ, self.folder, "--config", "examples/demo.toml", *words, "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Demo]:
-    made = Demo(tmp_path)
+def demo(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Demo]:
+    made = Demo(tmp_path, processes=getattr(request, "param", 1))
     yield made
-    if made.process is not None:
-        made.process.kill()
-        made.process.wait()
+    made.end()
 
 
+@pytest.mark.parametrize("demo", [0], indirect=True, ids=["as shipped"])
 @needs("curl", "lftp")
 def test_the_printed_commands_work_when_pasted_and_after_a_second_start_and_after_a_reset(demo: Demo) -> None:
     printed = demo.start()
@@ -141,9 +151,19 @@ def test_the_printed_commands_work_when_pasted_and_after_a_second_start_and_afte
     assert "< 226" in demo.paste(after)
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Demo, str]]:
+    """One that serves for all tests that leave it serving, and what it printed."""
+    made = Demo(tmp_path_factory.mktemp("demo"), processes=1)
+    try:
+        yield made, made.start()
+    finally:
+        made.end()
+
+
 @needs("curl", "lftp")
-def test_a_client_that_is_not_installed_or_not_let_in_says_so(demo: Demo) -> None:
-    printed = demo.start()
+def test_a_client_that_is_not_installed_or_not_let_in_says_so(lasting: tuple[Demo, str]) -> None:
+    demo, printed = lasting
     (demo.folder / "bin").mkdir()
     grep = shutil.which("grep")
     assert grep is not None
@@ -186,8 +206,8 @@ def test_ctrl_c_at_a_terminal_ends_make_run_with_exit_code_0(demo: Demo) -> None
     assert all(is_free(port) for port in demo.ports)
 
 
-def test_a_second_one_in_the_same_folder_says_whose_state_it_is(demo: Demo) -> None:
-    demo.start()
+def test_a_second_one_in_the_same_folder_says_whose_state_it_is(lasting: tuple[Demo, str]) -> None:
+    demo, _ = lasting
     done = subprocess.run(
         [sys.executable, "-m", "gateway.demo"], cwd=demo.folder, capture_output=True, text=True, timeout=PATIENCE * 2
     )

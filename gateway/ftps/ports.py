@@ -84,16 +84,21 @@ class Ports:
         with self._lock:
             me = _Waiting(account, time.monotonic(), threading.Condition(self._lock))
             self._queue.append(me)
+            woken = False
             try:
                 while True:
-                    if self._first() is me:
+                    first = self._first()
+                    if first is me:
                         lease = self._listen(address, family, account)
                         if lease is not None:
                             return lease
+                    elif woken:  # it was our turn, and is not any more: another process gave our account a port
+                        first.turn.notify()
                     left = deadline - time.monotonic()
                     if left <= 0 or self._closed:
                         return None
-                    me.turn.wait(min(left, self._pause))
+                    # Only the first looks again by itself: hundreds that do so every 50 ms take a processor for it.
+                    woken = me.turn.wait(min(left, self._pause) if first is me else left) or first is me
             finally:
                 self._queue.remove(me)
                 self._wake()

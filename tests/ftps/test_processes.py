@@ -11,13 +11,13 @@ import socket
 import threading
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import pytest
 
 from gateway.ftps.limits import Throttle
-from gateway.ftps.ports import Ports
+from gateway.ftps.ports import Lease, Ports
 from gateway.tally import Board, Tally
 from gateway.testing import RunningGateway, running_gateway, until
 from gateway.testing.running import Login, free_range
@@ -264,6 +264,61 @@ def test_two_allocators_share_a_range_and_never_a_port(two: Callable[[int], Tall
         assert each is not None
         ports[taker].give_back(each)
     assert ports[0].taken == 0
+
+
+@contextmanager
+def nothing_free(tally: Tally) -> Iterator[Ports]:
+    """A range of one port, which somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield Ports([taken.getsockname()[1]], tally, place=0, of=2)
+
+
+def waiting(ports: Ports, account: str, patience: float, got: dict[str, Lease | None]) -> threading.Thread:
+    """Somebody who waits for a port, and is in the queue."""
+
+    def take() -> None:
+        got[account] = ports.take("127.0.0.1", socket.AF_INET, account, patience)
+
+    before = len(ports._queue)
+    thread = threading.Thread(target=take)
+    thread.start()
+    until(lambda: len(ports._queue) > before, "waits")
+    return thread
+
+
+def test_of_all_who_wait_for_a_port_one_looks_again(
+    two: Callable[[int], Tally], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    class Counted(Ports):
+        def _first(self) -> Any:
+            nonlocal looks
+            looks += 1
+            return super()._first()
+
+    monkeypatch.setattr("tests.ftps.test_processes.Ports", Counted)
+    with nothing_free(two(0)) as ports:
+        for thread in [waiting(ports, f"account {number}", 1.5, {}) for number in range(60)]:
+            thread.join()
+    assert looks < 60 * 10
+
+
+def test_who_waits_with_less_comes_first_when_another_process_gives_the_first_one_a_port(
+    two: Callable[[int], Tally],
+) -> None:
+    got: dict[str, Lease | None] = {}
+    with nothing_free(two(0)) as ports:
+        threads = [waiting(ports, account, 60, got) for account in ("acme", "globex")]
+        two(1).add("ports of acme")
+    threads[1].join()
+    lease = got["globex"]
+    assert lease is not None
+    assert "acme" not in got
+    ports.give_back(lease)
+    threads[0].join()
+    assert got["acme"] is not None
+    ports.give_back(got["acme"])
 
 
 def test_a_bandwidth_is_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:

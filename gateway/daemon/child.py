@@ -82,9 +82,12 @@ class Child:
             control.send(self._line, "word", word)
 
     def reload(self) -> None:
-        """Have it read its certificates again; ``reloaded`` is set when it has, or is not there to do it."""
+        """Have it read its certificates again; ``reloaded`` is set when it has, or is not there to do it.
+
+        One that never opened has read nothing yet.
+        """
         self.reloaded.clear()
-        if self.ended.done():
+        if self.ended.done() or not self._opened:
             self.reloaded.set()
         else:
             control.send(self._line, "reload")

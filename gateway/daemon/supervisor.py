@@ -66,6 +66,8 @@ class Supervisor:
             preflight.machine(self.config)
             lock = await preflight.state_directory(self.config)
             await preflight.store(self.config)
+            if self.stopping.is_set():  # the processes have ended unopened
+                return
             sockets = listening.bind(self.config)
             opening = [each.open(self.config, lock, sockets.get(each.name, ())) for each in self.companies]
             opened = asyncio.gather(*opening)

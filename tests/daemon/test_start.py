@@ -103,3 +103,18 @@ def test_a_door_that_cannot_be_opened_ends_the_start(stubbed: Stubbed, variable:
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1] == f"gateway: {said}"
         assert all(is_free(gateway.settings[section]["port"]) for section in ("ftps", "smtp"))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_stop_while_it_starts_is_a_stop(stubbed: Stubbed, name: str) -> None:
+    with stubbed(environment={"STUB_SIGNAL": name}, start=False) as gateway:
+        for section in ("ftps", "smtp"):
+            gateway.write_config({section: {"port": free_port()}})
+        done = subprocess.run(gateway._serve, capture_output=True, text=True, timeout=60, env=gateway.environment)
+        assert (done.returncode, "Traceback" in done.stderr, " open " in done.stderr) == (0, False, False)
+
+
+def test_a_reload_while_it_starts_ends_no_door(stubbed: Stubbed) -> None:
+    with stubbed(environment={"STUB_SIGNAL": "SIGHUP"}) as gateway:
+        assert "reading the certificates again" in gateway.log()
+        assert "Traceback" not in gateway.log()

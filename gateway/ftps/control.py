@@ -119,14 +119,16 @@ class Control(Channel):
             return
         self._closing = True  # from here on nobody is there to be told anything
         cancel(self.timer)
-        self.give_up(Ending.CONTROL_LOST if self._ending is None else Ending.STOPPED)
-        with self._ending_lock:
-            self.unwatch()
-            self.closed = True
-            if self.stream is not None:
-                self.stream.close_notify()
-                self.stream.close()
-            self.sock.close()
+        try:
+            self.give_up(Ending.CONTROL_LOST if self._ending is None else Ending.STOPPED)
+        finally:  # else the thread would hear of the lost connection again and again
+            with self._ending_lock:
+                self.unwatch()
+                self.closed = True
+                if self.stream is not None:
+                    self.stream.close_notify()
+                    self.stream.close()
+                self.sock.close()
 
     def failed(self, error: Exception) -> None:
         identifier = new_id()

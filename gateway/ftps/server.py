@@ -157,9 +157,15 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         with self._sessions_lock:
             self.sessions.add(session)
         thread = threading.Thread(target=self._session, args=(session,), name=f"ftps {address}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the host has no thread left
+            with suppress(OSError):
+                sock.send(_words(ftp.TOO_MANY))
+            session.close()
+            raise
         with self._lock:
             self._active_tasks.append(thread)
-        thread.start()
 
     def _make_room(self, strangers: Sequence[Session]) -> None:
         crowd = Counter(session.address for session in strangers)

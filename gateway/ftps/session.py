@@ -121,10 +121,12 @@ class Session(Control):
     def close(self) -> None:
         if self.closed or self.is_closing:
             return
-        super().close()
-        if self._allowance is not None:
-            self._allowance.leave()
-        self.shared.left(self)
+        try:
+            super().close()
+        finally:  # whatever comes of it, what was counted is let go: nobody is locked out by a session that is gone
+            if self._allowance is not None:
+                self._allowance.leave()
+            self.shared.left(self)
 
     def _rest_idle(self) -> None:
         """Count the silence anew."""

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.records import VersionState
 from gateway.ftps import door as ftps_door
 from gateway.ftps import identity, passive, quick
+from gateway.ftps.session import Session
 from gateway.intake import Intake, Upload
 from gateway.store import endings
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
@@ -893,6 +894,45 @@ def test_21_idle_strangers_do_not_keep_a_customer_out(make_door: MakeDoor) -> No
     finally:
         for stranger in strangers:
             stranger.close()
+
+
+def test_21_connections_that_got_no_thread_keep_nobody_out(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = make_door(ftps={"limits": {"sessions_per_address": 3}})
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("ftps "):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as host:
+        host.setattr(threading.Thread, "start", no_thread)
+        for _ in range(3):
+            with Talk(socket.create_connection((door.host, door.port), PATIENCE)) as talk:
+                talk.talk("S: 421 *")
+    with door.talk() as talk:
+        talk.talk("S: 220 *")
+    door.stop()
+
+
+def test_21_a_session_that_could_not_end_well_is_counted_no_more(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = make_door(ftps={"limits": {"sessions_per_address": 3, "sessions_per_account": 1}})
+    acme = door.customer()
+
+    def defect(session: Session, ending: object) -> None:
+        raise RuntimeError("a defect of ours")
+
+    with monkeypatch.context() as ours:
+        ours.setattr(Session, "give_up", defect)
+        with door.talk(acme):
+            pass
+        until(lambda: not any(each.name.startswith("ftps ") for each in threading.enumerate()), "the session's end")
+    with door.talk(acme) as talk:
+        talk.talk("C: NOOP\nS: 200 *")
 
 
 # 22 is about resets and reminders: tests/contract/test_access.py and the tests of the rotation show them.

@@ -27,6 +27,7 @@ from gateway.examine.worker import Crew, Limits
 from gateway.smtp.authentication import Authenticator
 from gateway.smtp.examination import Examination
 from gateway.smtp.facts import Judge
+from gateway.smtp.failures import Failures
 from gateway.smtp.filing import Filing
 from gateway.smtp.listener import Listener
 from gateway.spool import Spool
@@ -34,7 +35,9 @@ from gateway.store import Store
 from gateway.tally import Tally
 
 FILED: Final = "filed"
-"""What a process tells the others when it has filed an update that is to be looked into."""
+"""What a process tells the others when it has filed an update that is to be looked into …"""
+FAILED: Final = "failed"
+"""… and when our own code failed over a message, with a sign by which it is known again."""
 RING_EVERY: Final = 0.05
 """Seconds between two such words."""
 
@@ -52,7 +55,9 @@ async def serve(doorway: Doorway) -> None:
         examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
         looking = _look_inside(doorway, examination)
         news = examination.wake if looking is not None else Bell(doorway).ring
-        listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally)
+        failures = Failures(lambda sign: doorway.tell_others(f"{FAILED} {sign}"))
+        doorway.on_word(lambda word: _learn(failures, word))
+        listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally, failures)
         doorway.on_reload(lambda: renew(listener, config))
         await listener.listen(doorway.sockets)
         doorway.ready()
@@ -83,6 +88,13 @@ def _look_inside(doorway: Doorway, examination: Examination) -> asyncio.Task[Non
     return asyncio.create_task(examination.run(), name="examination")
 
 
+def _learn(failures: Failures, word: str) -> None:
+    """Another process says what failed there."""
+    verb, _, sign = word.partition(" ")
+    if verb == FAILED:
+        failures.remember(sign)
+
+
 class Bell:
     """Wakes the process that looks into updates, at most once in RING_EVERY."""
 
@@ -101,7 +113,13 @@ class Bell:
 
 
 def build(
-    config: Config, store: Store, spool: Spool, judge: Judge, filed: Callable[[], None], tally: Tally
+    config: Config,
+    store: Store,
+    spool: Spool,
+    judge: Judge,
+    filed: Callable[[], None],
+    tally: Tally,
+    failures: Failures,
 ) -> tuple[Listener, Filing]:
     """The door's parts, wired together; *filed* is called when an update is to be looked into."""
     settings = config.smtp
@@ -122,6 +140,7 @@ def build(
         judge=judge,
         filed=filed,
         postmaster_most=settings.limits.postmaster,
+        failures=failures,
     )
     listener = Listener(
         settings,

@@ -1,13 +1,15 @@
 """Messages over which our own code failed: remembered, so that the second time they are held and not deferred again.
 
 Rules: a message is known again by its peer and Message-ID, or by its content, as far as either can be read at all. The
-memory is bounded, and the process's own: a restart gives a message one more try. Never raises.
+memory is bounded, and that of the door's processes, who tell each other: a restart gives a message one more try.
+Never raises.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -19,33 +21,43 @@ MOST: Final = 1_000
 
 
 class Failures:
-    """What failed lately. One for a process."""
+    """What failed lately. One for a process; *tell* passes each sign on to the others, for their ``remember``."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = lambda sign: None) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._tell = tell
 
     def again(self, arrival: Arrival) -> bool:
         """Whether this message failed before; it is remembered from now on."""
-        keys = _keys(arrival)
-        before = any(key in self._seen for key in keys)
-        for key in keys:
-            self._seen[key] = None
-            self._seen.move_to_end(key)
-        while len(self._seen) > 2 * MOST:
-            self._seen.popitem(last=False)
+        signs = _signs(arrival)
+        before = any(sign in self._seen for sign in signs)
+        for sign in signs:
+            self.remember(sign)
+            self._tell(sign)
         return before
 
+    def remember(self, sign: str) -> None:
+        """A message that is known again by *sign* failed, here or in another process of the door."""
+        self._seen[sign] = None
+        self._seen.move_to_end(sign)
+        while len(self._seen) > 2 * MOST:
+            self._seen.popitem(last=False)
 
-def _keys(arrival: Arrival) -> list[str]:
+
+def _signs(arrival: Arrival) -> list[str]:
     """Every sign by which the message can be known again. What fails here failed the message itself: one sign less."""
-    keys = []
+    signs = []
     letter = arrival.letter
     with suppress(Exception):
         if name := message_id(letter.headers):
-            keys.append(f"{arrival.peer.address} {name}")
+            signs.append(_digest(f"{arrival.peer.address} {name}".encode("utf-8", "replace")))
     with suppress(Exception):
-        keys.append(letter.content_key)
+        signs.append(letter.content_key)
     with suppress(Exception):
         if letter.raw is not None:  # relays add to the header only
-            keys.append(hashlib.sha256(letter.raw.partition(b"\r\n\r\n")[2]).hexdigest())
-    return keys
+            signs.append(_digest(letter.raw.partition(b"\r\n\r\n")[2]))
+    return signs
+
+
+def _digest(sign: bytes) -> str:
+    return hashlib.sha256(sign).hexdigest()

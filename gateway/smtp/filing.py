@@ -110,9 +110,10 @@ class Filing:
     """Called after the commit of a new update: somebody is to look inside."""
     postmaster_most: int = 100
     """Mails to the postmaster that are held at once."""
+    failures: Failures = field(default_factory=Failures)
+    """What failed before, in any process of the door."""
     run: str = field(default_factory=new_id)
     sequence: int = 0
-    _failures: Failures = field(default_factory=Failures)
     _owed: list[Item] = field(default_factory=list)
     _paying: asyncio.Task[None] | None = None
 
@@ -165,7 +166,7 @@ class Filing:
 
     async def _hold(self, arrival: Arrival, sequence: int, defect: Exception) -> Reply | None:
         """Hold a message over which we failed before, for a person; None: it is the first time, or can't be done."""
-        if not self._failures.again(arrival):
+        if not self.failures.again(arrival):
             return None
         letter = arrival.letter
         facts = Facts(naming=Naming.ABSENT, sender=None, fault=letter.fault, defect=True)

@@ -59,6 +59,8 @@ class MailDoor:
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._doorway: Doorway | None = None
+        self.said: list[str] = []
+        """What it told the other processes that it would have."""
         self._store: Store | None = None
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._serve, name="mail door", daemon=True)
@@ -77,6 +79,11 @@ class MailDoor:
         assert not self._thread.is_alive(), "the mail door does not end"
         if self._failure is not None:
             raise self._failure
+
+    def hear(self, word: str) -> None:
+        """Tell it what another process says."""
+        assert self._doorway is not None
+        self._loop.call_soon_threadsafe(self._doorway.hear, word)
 
     def watched(self) -> AbstractContextManager[LoopLag]:
         """See how long the door's loop is held meanwhile."""
@@ -184,7 +191,9 @@ class MailDoor:
     async def _life(self) -> None:
         self._store = await Store.open(self.config.store_url)
         try:
-            self._doorway = Doorway("smtp", self.config, (self._listening,), tell_ready=self._ready.set)
+            self._doorway = Doorway(
+                "smtp", self.config, (self._listening,), tell_ready=self._ready.set, tell_others=self.said.append
+            )
             await serve(self._doorway)
         finally:
             await self._store.close()

@@ -85,6 +85,30 @@ def test_smtp_14_a_message_that_we_fail_over_twice_is_held_and_not_deferred_for_
     assert data(raw(b"", other) + b"\r\n.\r\n").startswith("250 2.6.0 Filed"), "what fails no more is filed"
 
 
+def test_smtp_14_what_another_process_failed_over_is_held_here_as_well(
+    door: MailDoor, data: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*arguments: Any) -> Any:
+        raise ValueError("a defect of ours")
+
+    poison = HEADER + b"Message-ID: <poison@example.com>\r\n\r\nThe same to both.\r\n"
+    monkeypatch.setattr("gateway.smtp.filing.look", fail)
+    assert data(poison + b".\r\n").startswith("451 4.3.0 ")
+    words = [word for word in door.said if word.startswith("failed ")]
+    assert words
+    assert all(re.fullmatch("failed [0-9a-f]{64}", word) for word in words), (
+        "no word of a customer's, and none too long"
+    )
+    with mail_door(tmp_path) as other, smtplib.SMTP(*other.address, timeout=30) as client:
+        for word in words:
+            other.hear(word)
+        code, said = client.docmd("NOOP")  # by now it has heard
+        assert code == 250, said
+        client.sendmail("eva@example.com", ["support@example.com"], poison)
+        [held] = other.ledger()
+        assert (held["outcome"], held["reason"]) == ("quarantined", "defect")
+
+
 def test_smtp_14_what_we_failed_over_is_not_held_for_the_stores_sake(
     door: MailDoor, data: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,12 @@ class Door:
                 return
             deaths = 1 if time.monotonic() - since > SETTLED else deaths + 1
             pause = pause_after(deaths, served=not self.child.ready.cancelled())
-            log.error(f"the {self.name} door {how(code)} and is started again", pid=self.child.pid, pause=pause)
+            log.error(
+                f"the {self.name} door {how(code)} and is started again",
+                pid=self.child.pid,
+                pause=pause,
+                reason=self.child.cannot,
+            )
             if await self._stopped_within(pause):
                 return
             self.child = Child(self.name, self.module, self._pass_on)

@@ -58,6 +58,16 @@ def test_one_that_dies_ends_no_session_of_the_others_and_comes_again(three: Runn
         assert "the ftps-2 door was killed by SIGKILL and is started again" in three.log()
 
 
+def test_one_that_cannot_serve_says_why_and_disturbs_nobody(stubbed: Stubbed) -> None:
+    with stubbed(THREE, environment={"STUB_CANNOT": "ftps-2"}) as gateway, gateway.wire("ftps") as wire:
+        said = "the ftps-2 door ended with exit code 2 and is started again"
+        until(lambda: gateway.log().count(said) > 3, "it dies again and again")
+        assert 'pause=0.5 reason="the stub was told that it can\'t"' in gateway.log()
+        assert wire.line().startswith("220 ftps")
+        assert wire.command("NOOP") == "200 ok"
+        assert gateway.stop() == 0
+
+
 def test_what_one_says_all_the_others_hear(three: RunningGateway) -> None:
     with ExitStack() as stack:
         wires = one_of_each(three, stack)

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from gateway.daemon import control
 
 PROCESS = "gateway.daemon.process"
+AGAIN = 0.25
+"""Seconds until a process is told again to stop that had no room for it."""
 
 
 class Child:
@@ -71,10 +73,10 @@ class Child:
         """
         if self.ended.done():
             return
-        if self._opened:
-            control.send(self._line, "stop", f"{within:.3f} {grace:.3f}")
-        else:
+        if not self._opened:
             self.kill()
+        elif not control.send(self._line, "stop", f"{within:.3f} {grace:.3f}"):  # words of others wait for it
+            asyncio.get_running_loop().call_later(AGAIN, self.stop, max(0.0, within - AGAIN), grace)
 
     def tell(self, word: str) -> None:
         """Tell it what another process of its door says; nothing where it does not serve."""

@@ -24,6 +24,7 @@ The pair is the door's lifeline as well: when the supervisor's end closes, the d
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import socket
@@ -78,12 +79,17 @@ def receive_open(control: socket.socket) -> Opening | None:
     return replace(opening, lock=lock, board=board, sockets=sockets)
 
 
-def send(control: socket.socket, *words: str) -> None:
-    """Send one message; to nobody where the other end is gone, for its going is noticed elsewhere."""
-    try:
-        control.send(" ".join(words).encode()[:LARGEST])
-    except (BrokenPipeError, ConnectionResetError, BlockingIOError):
-        return
+def send(control: socket.socket, *words: str) -> bool:
+    """Send one message; False where the other end does not keep up and nothing more may wait for it.
+
+    To nobody where the other end is gone, for its going is noticed elsewhere.
+    """
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
+            control.send(" ".join(words).encode()[:LARGEST])
+        except BlockingIOError:
+            return False
+    return True
 
 
 def receive(control: socket.socket) -> tuple[str, str] | None:

@@ -96,6 +96,21 @@ def test_a_stop_ends_all_of_them(stubbed: Stubbed) -> None:
         assert not any(alive(pid) for pid in pids)
 
 
+def test_a_stop_reaches_one_that_did_not_keep_up_with_what_the_others_said(stubbed: Stubbed) -> None:
+    with stubbed(THREE) as gateway, ExitStack() as stack:
+        wires = one_of_each(gateway, stack)
+        second = processes(gateway)["ftps-2"]
+        os.kill(second, signal.SIGSTOP)
+        for _ in range(20):  # three times what waits for a process at most
+            assert wires["ftps"].command("FLOOD") == "200 told"
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGTERM)
+        assert wires["ftps-3"].is_closed()  # the others have stopped
+        os.kill(second, signal.SIGCONT)
+        assert gateway.wait() == 0
+        assert "did not stop in time" not in gateway.log()
+
+
 def test_a_reload_reaches_all_of_them(stubbed: Stubbed) -> None:
     with stubbed(THREE) as gateway, ExitStack() as stack:
         wires = one_of_each(gateway, stack)

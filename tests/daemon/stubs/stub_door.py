@@ -42,6 +42,10 @@ async def serve(doorway: Doorway) -> None:
                 case "TELL":
                     doorway.tell_others(f"from {doorway.name}")
                     writer.write(b"200 told\r\n")
+                case "FLOOD":
+                    for _ in range(100):
+                        doorway.tell_others("nothing new")
+                    writer.write(b"200 told\r\n")
                 case "HEARD":
                     writer.write(f"200 {' '.join(heard)}\r\n".encode())
                 case "COUNT":

@@ -8,6 +8,7 @@ short where it had served; one that stayed for ``SETTLED`` seconds has a clean s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import signal
 import time
@@ -139,8 +140,6 @@ class Door:
         return child.ended.result()
 
     async def _stopped_within(self, seconds: float) -> bool:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return False
-        return True
+        return self._stopping.is_set()  # also where it was set in the turn in which the time was up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -146,6 +147,13 @@ def test_a_stop_finds_a_door_that_is_between_two_lives(gateway: RunningGateway) 
         until(lambda old=old: f"pid={old}" in gateway.log(), "its death was noticed")  # type: ignore[misc]
     gateway.process.send_signal(signal.SIGHUP)
     assert gateway.stop(signal.SIGTERM) == 0
+
+
+async def test_a_stop_in_the_turn_in_which_a_door_would_be_started_again_is_seen() -> None:
+    between = door.Door.__new__(door.Door)
+    between._stopping = asyncio.Event()
+    asyncio.get_running_loop().call_soon(between._stopping.set)
+    assert await between._stopped_within(0.0)
 
 
 def test_a_door_that_hangs_does_not_hold_up_the_stop(stubbed: Stubbed) -> None:

@@ -15,16 +15,42 @@ _TAILS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 """What may be the beginning of the end and so waits for the next block."""
 
 
+EVEN_LEAST = 4096
+"""Bytes of a block from which on it is worth to look first whether its lines are of one length."""
+
+
+def is_even(block: bytes | bytearray) -> bool:
+    """Whether all whole lines of *block* are of one length and end with CR LF, and no other CR or LF is in it.
+
+    So is base64, which large mails consist of. Slices with a step see that six times faster than a look at each byte.
+    """
+    first = block.find(b"\r\n")
+    length = block.find(b"\r\n", first + 2) - first
+    if first < 0 or length < 2:
+        return False
+    returns, feeds = block[first::length], block[first + 1 :: length]
+    count = len(returns)
+    if returns != b"\r" * count or feeds != b"\n" * count:
+        return False
+    rest = bytearray(block)
+    rest[first::length] = rest[first + 1 :: length] = b"-" * count
+    return b"\r" not in rest and b"\n" not in rest
+
+
 class LineEnds:
     """Notices a CR without its LF and an LF without its CR, over any cut into blocks."""
 
     def __init__(self) -> None:
+        self._cut = False  # whether a CR waits for the next block
         # The standard library's own newline detector, translating nothing, is one pass in C that sees all three kinds.
         self._seen = IncrementalNewlineDecoder(None, translate=False)
 
     def look(self, block: bytes | bytearray, final: bool = False) -> None:
         """Look at the next block; after the *final* one a CR that waits for its LF is a bare one."""
+        if len(block) >= EVEN_LEAST and not self._cut and is_even(block):
+            return
         self._seen.decode(block.decode("latin-1"), final)
+        self._cut = block.endswith(b"\r") if block else self._cut
 
     @property
     def bare(self) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from gateway import log as voices
@@ -55,7 +56,7 @@ async def serve(doorway: Doorway) -> None:
         examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
         looking = _look_inside(doorway, examination)
         news = examination.wake if looking is not None else Bell(doorway).ring
-        failures = Failures(lambda sign: doorway.tell_others(f"{FAILED} {sign}"))
+        failures = Failures(partial(_tell, doorway))
         doorway.on_word(lambda word: _learn(failures, word))
         listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally, failures)
         doorway.on_reload(lambda: renew(listener, config))
@@ -86,6 +87,11 @@ def _look_inside(doorway: Doorway, examination: Examination) -> asyncio.Task[Non
         return None
     doorway.on_word(lambda word: examination.wake() if word == FILED else None)
     return asyncio.create_task(examination.run(), name="examination")
+
+
+def _tell(doorway: Doorway, sign: str) -> None:
+    """What failed here is to be known to the other processes."""
+    doorway.tell_others(f"{FAILED} {sign}")
 
 
 def _learn(failures: Failures, word: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
-from gateway.smtp.data import DataReader, LineEnds
+from gateway.smtp.data import DataReader, LineEnds, is_even
 
 
 def read(wire: bytes, size: int = 1 << 20) -> tuple[bytes, DataReader]:
@@ -78,6 +80,45 @@ def test_smtp_2_a_bare_cr_or_lf_is_noticed(wrong: bytes, size: int) -> None:
     _, reader = read(wrong + b".\r\n", size)
     assert reader.ended
     assert reader.line_ends.bare
+
+
+def test_lines_of_one_length_are_seen_as_such() -> None:
+    lines = base64.encodebytes(bytes(range(256)) * 40).replace(b"\n", b"\r\n")
+    whole = lines[: len(lines) // 78 * 78]
+    assert [start for start in range(80) if not is_even(whole[start:])] == [77], "an LF whose CR was in another block"
+    assert [cut for cut in range(80) if not is_even(whole[: len(whole) - cut])] == [1, 79], "a CR without its LF"
+    assert not is_even(whole + b"a line of its own length\r\n")
+    assert not is_even(b"no line at all" * 1000)
+
+
+@pytest.mark.parametrize("stranger", [b"\r", b"\n", b"\r\n", b"\n\r"])
+def test_a_stray_cr_or_lf_among_lines_of_one_length_is_noticed_wherever_it_is(stranger: bytes) -> None:
+    lines = (b"x" * 76 + b"\r\n") * 60
+    for place in range(300, 300 + 2 * 78):
+        for changed in (
+            lines[:place] + stranger + lines[place:],
+            lines[:place] + stranger + lines[place + len(stranger) :],
+        ):
+            bare = changed.replace(b"\r\n", b"")
+            wrong = b"\r" in bare or b"\n" in bare
+            ends = LineEnds()
+            ends.look(changed, final=True)
+            assert ends.bare == wrong, (place, changed[place - 5 : place + 5])
+            assert not (wrong and is_even(changed))
+
+
+def test_a_cr_that_waits_for_its_lf_is_not_forgotten_over_lines_of_one_length() -> None:
+    lines = (b"x" * 76 + b"\r\n") * 60
+    for begin, wrong in ((b"x\r", True), (b"x\r\n", False)):
+        ends = LineEnds()
+        ends.look(begin)
+        ends.look(lines)
+        ends.look(b"", final=True)
+        assert ends.bare == wrong
+    ends = LineEnds()
+    ends.look(lines + b"x" * 76 + b"\r")
+    ends.look(b"\n" + lines, final=True)
+    assert not ends.bare
 
 
 def test_a_cr_at_the_very_end_of_a_last_chunk_is_a_bare_one() -> None:

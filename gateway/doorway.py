@@ -61,14 +61,14 @@ class Doorway:
     """The validated ``gateway.config.Config``, as it was when the supervisor started."""
     sockets: tuple[socket.socket, ...] = ()
     """Bound, listening, non-blocking; none for housekeeping."""
-    tell_ready: Callable[[], object] = _nobody_listens
+    tell_ready: Callable[[], None] = _nobody_listens
     place: int = 0
     """Which of the door's processes this is; the first, 0, does what only one may do."""
     of: int = 1
     """How many processes serve the door."""
     tally: Tally = field(default_factory=Tally.alone)
     """What they count together."""
-    tell_others: Callable[[str], object] = _nobody_listens
+    tell_others: Callable[[str], None] = _nobody_listens
     """Say something short to the door's other processes. From any thread; never blocks; it may be lost."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when nothing more is to be accepted. Never cleared."""

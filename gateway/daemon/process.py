@@ -68,15 +68,18 @@ def die_with(parent: int) -> None:
 
 
 async def _serve(door: object, name: str, given: control.Opening, line: socket.socket) -> None:
+    def tell(*words: str) -> None:
+        control.send(line, *words)
+
     doorway = Doorway(
         name,
         given.config,
         given.sockets,
-        tell_ready=lambda: control.send(line, "ready"),
+        tell_ready=lambda: tell("ready"),
         place=given.place,
         of=given.of,
         tally=Tally(given.board, given.place, given.of),
-        tell_others=lambda text: control.send(line, "others", text),
+        tell_others=lambda text: tell("others", text),
     )
     loop = asyncio.get_running_loop()
     line.setblocking(False)

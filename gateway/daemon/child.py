@@ -69,11 +69,11 @@ class Child:
     def stop(self, within: float, grace: float) -> None:
         """Have it accept nothing more, its transfers end within so many seconds, and itself in so many more.
 
-        One that never opened is ended at once.
+        One that is not ready has no customer, and is ended at once.
         """
         if self.ended.done():
             return
-        if not self._opened:
+        if not self.ready.done():
             self.kill()
         elif not control.send(self._line, "stop", f"{within:.3f} {grace:.3f}"):  # words of others wait for it
             asyncio.get_running_loop().call_later(AGAIN, self.stop, max(0.0, within - AGAIN), grace)

@@ -71,14 +71,15 @@ class Supervisor:
             sockets = listening.bind(self.config)
             opening = [each.open(self.config, lock, sockets.get(each.name, ())) for each in self.companies]
             opened = asyncio.gather(*opening)
-            if not await self._unless_stopped(opened):
-                opened.cancel()
-            else:
+            if await self._unless_stopped(opened):
                 self._say_open(sockets)
                 housekeeping = self._company("housekeeping")  # only now: customers come first
                 self.companies.append(housekeeping)
                 housekeeping.start(self.config, lock)
-                await self._keep(sockets, [each.keep() for each in self.companies])
+            else:  # a door that is ready may have customers, and ends as doors do; the others have been ended
+                opened.cancel()
+                await asyncio.gather(opened, return_exceptions=True)
+            await self._keep(sockets, [each.keep() for each in self.companies])
         finally:
             listening.close(sockets)
             for company in self.companies:
@@ -109,10 +110,10 @@ class Supervisor:
         either: set[asyncio.Future[Any]] = {doors, stopped}
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
-        if doors.done():
-            doors.result()
-            return True
-        return False
+        if self.stopping.is_set():
+            return False
+        doors.result()
+        return True
 
     def _say_open(self, sockets: listening.Sockets) -> None:
         addresses = {name: listening.address_of(each[0]) for name, each in sockets.items()}

@@ -96,8 +96,15 @@ def test_a_stop_ends_all_of_them(stubbed: Stubbed) -> None:
         assert not any(alive(pid) for pid in pids)
 
 
+def test_a_stop_waits_for_none_that_is_not_ready(stubbed: Stubbed) -> None:
+    with stubbed(THREE, environment={"STUB_SLOW": "ftps-2"}) as gateway:
+        until(lambda: len(processes(gateway)) == 3, "all three processes")
+        assert gateway.stop(signal.SIGTERM) == 0
+        assert "did not stop in time" not in gateway.log()
+
+
 def test_a_stop_reaches_one_that_did_not_keep_up_with_what_the_others_said(stubbed: Stubbed) -> None:
-    with stubbed(THREE) as gateway, ExitStack() as stack:
+    with stubbed(THREE | {"gateway": {"drain_timeout": "1s"}}) as gateway, ExitStack() as stack:
         wires = one_of_each(gateway, stack)
         second = processes(gateway)["ftps-2"]
         os.kill(second, signal.SIGSTOP)

@@ -1,7 +1,11 @@
-"""A start that can't be: one clear line that names the setting, exit code 2, and nothing half-started."""
+"""A start that can't be: one clear line that names the setting, exit code 2, and nothing half-started.
+
+And signals that come while it starts: they are taken for what they say.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sqlite3
 import subprocess
@@ -10,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from gateway import selfsigned
-from gateway.testing import RunningGateway
+from gateway.daemon.supervisor import Supervisor
+from gateway.testing import RunningGateway, until
 from gateway.testing.running import is_free
+from gateway.testing.waiting import PATIENCE
 from tests.daemon.conftest import Stubbed
 
 
@@ -118,3 +124,30 @@ def test_a_reload_while_it_starts_ends_no_door(stubbed: Stubbed) -> None:
     with stubbed(environment={"STUB_SIGNAL": "SIGHUP"}) as gateway:
         assert "reading the certificates again" in gateway.log()
         assert "Traceback" not in gateway.log()
+
+
+def test_a_stop_before_every_door_is_ready_lets_the_others_end(stubbed: Stubbed) -> None:
+    with stubbed(environment={"STUB_SLOW": "smtp"}, start=False) as gateway:
+        for section in ("ftps", "smtp"):
+            gateway.write_config({section: {"port": free_port()}})
+        with subprocess.Popen(gateway._serve, stderr=subprocess.PIPE, text=True, env=gateway.environment) as process:
+            address = ("127.0.0.1", gateway.settings["ftps"]["port"])
+            until(lambda: not is_free(address[1]), "it listens")
+            with socket.create_connection(address, PATIENCE) as customer:
+                assert customer.recv(100).startswith(b"220 ftps")
+                process.terminate()
+                assert process.stderr is not None
+                assert "stopping" in process.stderr.readline()
+                customer.sendall(b"NOOP\r\nQUIT\r\n")
+                assert customer.recv(100) == b"200 ok\r\n"
+                assert process.stderr.read() == ""
+            assert process.wait() == 0
+
+
+async def test_a_stop_in_the_turn_in_which_all_doors_are_ready_is_seen() -> None:
+    starting = Supervisor.__new__(Supervisor)
+    starting.stopping = asyncio.Event()
+    starting.stopping.set()
+    ready: asyncio.Future[list[None]] = asyncio.get_running_loop().create_future()
+    ready.set_result([])
+    assert not await starting._unless_stopped(ready)

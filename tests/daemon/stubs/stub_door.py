@@ -18,6 +18,8 @@ async def serve(doorway: Doorway) -> None:
         raise CannotServe("the stub was told that it can't")
     if os.environ.get("STUB_RAISES") == doorway.name:
         raise ValueError("the stub was told to raise")
+    if os.environ.get("STUB_SLOW") == doorway.name:
+        await asyncio.Event().wait()
     talks: set[asyncio.Task[None]] = set()
     reloads = 0
     heard: list[str] = []

@@ -76,7 +76,8 @@ class Child:
         if not self.ready.done():
             self.kill()
         elif not control.send(self._line, "stop", f"{within:.3f} {grace:.3f}"):  # words of others wait for it
-            asyncio.get_running_loop().call_later(AGAIN, self.stop, max(0.0, within - AGAIN), grace)
+            until = time.monotonic() + within
+            asyncio.get_running_loop().call_later(AGAIN, lambda: self.stop(max(0.0, until - time.monotonic()), grace))
 
     def tell(self, word: str) -> None:
         """Tell it what another process of its door says; nothing where it does not serve."""

@@ -76,7 +76,7 @@ class Store(Section):
 
     url: StoreUrl | None = Field(default=None, repr=False, examples=["postgresql://gateway@db.example.com/gateway"])
     """The database. Default: an SQLite file gateway.db in state_dir, good for tens of thousands of accounts. PostgreSQL
-    needs the extra postgres.
+    needs the extra postgres, and room for 16 connections of each process (its max_connections).
     """
 
     busy_timeout: Duration = timedelta(seconds=30)

@@ -72,7 +72,7 @@ class Ftps(Section):
 
     processes: Processes = 0
     """How many processes serve this door: each uses one processor for what is not encrypting, hashing or the disk, and
-    takes about 70 MiB. 0: one a processor, 4 at most.
+    takes about 60 MiB. 0: one a processor, 4 at most.
     """
 
     passive_ports: Ports = PortRange(60000, 60100)

@@ -54,7 +54,7 @@ class Smtp(Section):
 
     processes: Processes = 0
     """How many processes serve this door: each uses one processor for what is not encrypting, hashing or the disk, and
-    takes about 60 MiB. 0: one a processor, 4 at most.
+    takes about 60 MiB. 0: one a processor, 2 at most, which take more mail than most organisations get.
     """
 
     certificate: FilePath | None = Field(default=None, examples=["certs/gateway.pem"])

@@ -180,7 +180,7 @@ Ports = Annotated[PortRange, BeforeValidator(port_range), Allowed('a range of po
 HostName = Annotated[str, BeforeValidator(host), Allowed("a host name or an address, IPv4 or IPv6")]
 MailAddress = Annotated[str, BeforeValidator(mail_address), Allowed('a mail address: "support@example.com"')]
 Count = Annotated[int, Field(ge=1), Allowed("a whole number, 1 or more")]
-Processes = Annotated[int, Field(ge=0, le=16), Allowed("a whole number, 1 to 16, or 0: one a processor, 4 at most")]
+Processes = Annotated[int, Field(ge=0, le=16), Allowed("a whole number, 1 to 16, or 0: as this machine needs")]
 
 # --- files, calendars ----------------------------------------------------------------------------------------------
 

@@ -17,13 +17,13 @@ from gateway.daemon.control import Opening
 from gateway.daemon.door import Door
 from gateway.tally import Board
 
-AS_MANY_AS_PROCESSORS = 4
-"""Processes at most where the configuration leaves their number to us."""
+MOST_BY_DEFAULT = {"ftps": 4, "smtp": 2}
+"""Processes at most where the configuration leaves their number to us: a door's memory is bounded, too."""
 
 
-def processes(asked: int) -> int:
+def processes(door: str, asked: int) -> int:
     """How many processes a door has whose configuration asks for so many (0: one a processor)."""
-    return asked or min(len(os.sched_getaffinity(0)), AS_MANY_AS_PROCESSORS)
+    return asked or min(len(os.sched_getaffinity(0)), MOST_BY_DEFAULT[door])
 
 
 class Company:

@@ -97,7 +97,7 @@ class Supervisor:
 
     def _company(self, name: str) -> Company:
         asked = {"ftps": self.config.ftps.processes, "smtp": self.config.smtp.processes}
-        return Company(name, self.modules[name], processes(asked.get(name, 1)))
+        return Company(name, self.modules[name], processes(name, asked.get(name, 1)))
 
     @property
     def doors(self) -> list[Door]:

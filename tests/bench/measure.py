@@ -7,6 +7,7 @@ tree's user, system and reaped children's time. Both are nanoseconds in the kern
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,18 +95,33 @@ def proportional_kib(pid: int) -> int:
     return sum(_field(process, "smaps_rollup", "Pss") for process in tree(pid))
 
 
-def resident_kib(pid: int) -> int:
-    """Resident memory of one process in KiB."""
-    return _field(pid, "status", "VmRSS")
+def resident_kib(pids: Sequence[int]) -> int:
+    """Resident memory of a door's processes in KiB; the pages of files (libraries), which they share, counted once."""
+    files = [_field(pid, "status", "RssFile") + _field(pid, "status", "RssShmem") for pid in pids]
+    return sum(_field(pid, "status", "RssAnon") for pid in pids) + max(files, default=0)
 
 
-def peak_kib(pid: int) -> int:
-    """The most resident memory of one process since ``forget_peak``, in KiB."""
-    return _field(pid, "status", "VmHWM")
+class Peak(threading.Thread):
+    """The most resident memory of a door's processes from now on until ``end``, seen every EVERY seconds."""
 
+    EVERY = 0.02
 
-def forget_peak(pid: int) -> None:
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    def __init__(self, pids: Sequence[int]) -> None:
+        super().__init__(daemon=True)
+        self._pids = pids
+        self._over = threading.Event()
+        self.kib = 0
+        self.start()
+
+    def run(self) -> None:
+        while not self._over.wait(self.EVERY):
+            self.kib = max(self.kib, resident_kib(self._pids))
+
+    def end(self) -> int:
+        """The peak in KiB."""
+        self._over.set()
+        self.join()
+        return self.kib
 
 
 def _field(pid: int, file: str, name: str) -> int:

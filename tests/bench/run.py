@@ -28,9 +28,7 @@ def run(case: Case, server: Server, rep: int) -> dict[str, Any]:
     command = [str(BIN / case.program), *_whom(case, server, rep), *case.arguments.split()]
     before = measure.proportional_kib(server.pid) if case.memory == "tree" else 0
     door = server.door("smtp") if case.memory == "door" and isinstance(server, Gateway) else []
-    resident = sum(map(measure.resident_kib, door))
-    for pid in door:
-        measure.forget_peak(pid)
+    resident, peak = measure.resident_kib(door), measure.Peak(door) if door else None
     load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert load.stdin is not None
     assert load.stdout is not None
@@ -52,8 +50,8 @@ def run(case: Case, server: Server, rep: int) -> dict[str, Any]:
         cpu = server.cpu_seconds()
         time.sleep(IDLE)
         row["idle_cpu_percent"] = 100 * (server.cpu_seconds() - cpu) / IDLE
-    if door:
-        row |= {"before_mib": resident / 1024, "peak_mib": sum(map(measure.peak_kib, door)) / 1024}
+    if peak is not None:
+        row |= {"before_mib": resident / 1024, "peak_mib": peak.end() / 1024}
     if case.name.startswith("idle"):
         _go(load)
     row["complaints"] = load.communicate()[1].splitlines()

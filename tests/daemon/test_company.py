@@ -127,7 +127,22 @@ def test_a_reload_reaches_all_of_them(stubbed: Stubbed) -> None:
             until(lambda wire=wire: wire.command("RELOADS") == "200 1", "the reload")
 
 
-@pytest.mark.parametrize("asked, here, given", [(0, 1, 1), (0, 2, 2), (0, 64, 4), (1, 64, 1), (7, 2, 7)])
-def test_how_many_processes_a_door_has(asked: int, here: int, given: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name, asked, here, given",
+    [
+        ("ftps", 0, 1, 1),
+        ("ftps", 0, 2, 2),
+        ("ftps", 0, 64, 4),
+        ("ftps", 1, 64, 1),
+        ("ftps", 7, 2, 7),
+        ("smtp", 0, 1, 1),
+        ("smtp", 0, 64, 2),
+        ("smtp", 3, 1, 3),
+        ("console", 1, 64, 1),
+    ],
+)
+def test_how_many_processes_a_door_has(
+    name: str, asked: int, here: int, given: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(company.os, "sched_getaffinity", lambda pid: set(range(here)))
-    assert company.processes(asked) == given
+    assert company.processes(name, asked) == given

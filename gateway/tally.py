@@ -21,7 +21,7 @@ from functools import lru_cache
 
 ROWS = 3
 WIDTH = 1 << 16
-SALT = 16
+SALT = 32
 PART = ROWS * WIDTH * 2
 """Bytes of one process's part: cells of 16 bits."""
 KNOWN = 4096
@@ -66,6 +66,11 @@ class Tally:
             return cls(board.fd, 0, 1)
         finally:
             board.close()
+
+    @property
+    def secret(self) -> bytes:
+        """32 random bytes that only the door's processes know; others at each start of the gateway."""
+        return hashlib.blake2b(b"secret", digest_size=32, key=self._salt).digest()
 
     def admit(self, key: str, limit: int) -> bool:
         """Count one more of *key*, unless it has *limit* (0: no limit)."""

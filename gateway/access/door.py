@@ -44,6 +44,11 @@ _LONGEST = 512
 _MOST_SUSPECTS = 100_000
 """Addresses that failed of late and are remembered, to be looked up when they connect; the oldest is forgotten."""
 
+SUSPECT = "suspect"
+"""What a process tells the others when a login failed from an address …"""
+VERIFIED = "verified"
+"""… and when a credential was right: they need not verify it again."""
+
 _strike = one_by_one(bans.strike)
 _forgive = one_by_one(bans.forgive)
 
@@ -86,15 +91,16 @@ class Access:
         places: Places | None = None,
         limits: Limits | None = None,
         *,
-        tell: Callable[[str], None] = lambda subject: None,
+        key: bytes | None = None,
+        tell: Callable[[str], object] = lambda word: None,
     ) -> None:
-        """*tell* is called with each subject that becomes suspect, for the door's other processes (``suspect``)."""
+        """*tell* is called with what the door's other processes are to ``hear``; they have the same *key*."""
         self._store = store
         self._hashing = hashing
         self._clock = clock
         self._places = places or Places()
         self._limits = limits or Limits()
-        self._remembered = Remembered(clock)
+        self._remembered = Remembered(clock, key=key, tell=lambda verified: tell(f"{VERIFIED} {verified}"))
         self._rate = Rate(clock, self._limits.checks_per_minute)
         self._seen: dict[str, dict[str, Any]] = {}
         self._noting: asyncio.Task[None] | None = None
@@ -111,7 +117,15 @@ class Access:
         """Whether *address* may be banned: all others need no ``greet``. From any thread, at next to no cost."""
         return throttle.address_subject(address) in self._suspects
 
-    def suspect(self, subject: str) -> None:
+    def hear(self, word: str) -> None:
+        """Another process of the door tells what happened there; what is none of ours is left alone."""
+        verb, _, about = word.partition(" ")
+        if verb == SUSPECT:
+            self._suspect(about)
+        elif verb == VERIFIED:
+            self._remembered.learn(about)
+
+    def _suspect(self, subject: str) -> None:
         """A login failed from the address that is *subject*, in this process or in another of the door's."""
         self._suspects[subject] = None
         if len(self._suspects) > _MOST_SUSPECTS:
@@ -213,8 +227,8 @@ class Access:
     ) -> None:
         """Make the strikes durable: who closes the connection early must not guess for free."""
         now = self._clock.now()
-        self.suspect(by_address)
-        self._tell(by_address)
+        self._suspect(by_address)
+        self._tell(f"{SUSPECT} {by_address}")
         locked = None if account is None else _locked(account, peer, now)
         tried = f"{refusal.reason} for {login[:64]!r} from {peer.address}"
         await asyncio.gather(

@@ -1,8 +1,9 @@
 """Credentials that were verified a moment ago: a client that opens ten connections pays for one hash.
 
-Rules: what is remembered is a keyed digest of the login, the password *and the stored hashes*; the key is random and
-never leaves the process. A reset changes the stored hash, so in every process the next login asks under another digest
-and finds nothing: no message has to arrive, nothing has to be emptied. Equal checks under way at once share one.
+Rules: what is remembered is a keyed digest of the login, the password *and the stored hashes*; the key is random, lives
+as long as the gateway and never leaves the door's processes, who tell each other what they verified. A reset changes
+the stored hash, so in every process the next login asks under another digest and finds nothing: no message has to
+arrive, nothing has to be emptied. Equal checks under way at once share one.
 
 It never holds a password, and a crash leaves nothing.
 """
@@ -23,11 +24,21 @@ from gateway.domain.admission import Match
 class Remembered:
     """Matches of the last minutes, the most recent ``room`` of them."""
 
-    def __init__(self, clock: Clock, keep: timedelta = timedelta(minutes=5), room: int = 10_000) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        keep: timedelta = timedelta(minutes=5),
+        room: int = 10_000,
+        *,
+        key: bytes | None = None,
+        tell: Callable[[str], object] = lambda word: None,
+    ) -> None:
+        """*key* is that of all the door's processes, and *tell* has the others ``learn`` what was found here."""
         self._clock = clock
         self._keep = keep.total_seconds()
         self._room = room
-        self._key = secrets.token_bytes(32)
+        self._key = key or secrets.token_bytes(32)
+        self._tell = tell
         self._known: OrderedDict[bytes, tuple[Match, float]] = OrderedDict()
         self._asked: dict[bytes, asyncio.Future[Match]] = {}
 
@@ -60,7 +71,16 @@ class Remembered:
         self._asked.pop(digest, None)
         if done.cancelled() or done.exception() is not None or done.result() is Match.NEITHER:
             return
-        self._known[digest] = (done.result(), self._clock.monotonic() + self._keep)
+        self._keep_in_mind(digest, done.result())
+        self._tell(f"{digest.hex()} {done.result().value}")
+
+    def learn(self, word: str) -> None:
+        """Another process verified a credential: what ``tell`` was given there."""
+        digest, _, match = word.partition(" ")
+        self._keep_in_mind(bytes.fromhex(digest), Match(match))
+
+    def _keep_in_mind(self, digest: bytes, match: Match) -> None:
+        self._known[digest] = (match, self._clock.monotonic() + self._keep)
         self._known.move_to_end(digest)
         while len(self._known) > self._room:
             self._known.popitem(last=False)

@@ -33,10 +33,8 @@ from gateway.store import Store
 
 log = get(__name__)
 
-SUSPECT = "suspect"
-"""What a process tells the others when a login failed from an address …"""
 RESUME = "resume"
-"""… and when a customer goes on there with an upload that one of them may still hold."""
+"""What a process tells the others when a customer goes on there with an upload that one of them may still hold."""
 
 CERTIFICATES_EVERY = 10.0
 """Seconds between two looks whether a certificate's file has changed."""
@@ -69,7 +67,8 @@ async def serve(doorway: Doorway) -> None:
     spool = Spool(config.gateway.state_dir)
     tell = partial(_tell, doorway)
     intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME))
-    access = Access(store, hashing, clock, config.places, Limits.of(config, doorway.of), tell=partial(tell, SUSPECT))
+    limits = Limits.of(config, doorway.of)
+    access = Access(store, hashing, clock, config.places, limits, key=doorway.tally.secret, tell=doorway.tell_others)
     crew = Crew(math.ceil(config.examine.workers / doorway.of))
     looking = Looking(crew, store, spool, bridge, clock, first=doorway.place == 0)
     try:
@@ -114,10 +113,10 @@ def _tell(doorway: Doorway, verb: str, about: str) -> None:
 def _hear(access: Access, intake: Intake, word: str) -> None:
     """One of them tells us."""
     verb, _, about = word.partition(" ")
-    if verb == SUSPECT:
-        access.suspect(about)
-    elif verb == RESUME:
+    if verb == RESUME:
         intake.let_go(about)
+    else:
+        access.hear(word)
 
 
 async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -59,6 +59,19 @@ class Site:
     def door(self) -> Access:
         self.doors.append(Access(self.store, self.hashing, self.clock, self.places, self.limits))
         return self.doors[-1]
+
+    def processes(self, count: int) -> list[Access]:
+        """The processes of one door: each hears what the others tell."""
+        made: list[Access] = []
+
+        def teller(mine: int) -> Callable[[str], None]:
+            return lambda word: [each.hear(word) for place, each in enumerate(made) if place != mine] and None
+
+        for place in range(count):
+            more = {"key": b"k" * 32, "tell": teller(place)}
+            made.append(Access(self.store, self.hashing, self.clock, self.places, self.limits, **more))  # type: ignore[arg-type]
+        self.doors += made
+        return made
 
     async def add(self, login: str = "acme", **values: object) -> str:
         account_id = new_id()
@@ -216,6 +229,28 @@ async def test_ten_connections_pay_for_one_hash(site: Site) -> None:
     site.clock.advance(timedelta(minutes=6))
     await door.login("acme", password, PEER)
     assert site.hashing.verifications == 4
+
+
+async def test_what_one_process_verified_costs_the_others_no_check(site: Site) -> None:
+    password = await site.add()
+    one, other = site.processes(2)
+    await one.login("acme", password, PEER)
+    assert site.hashing.verifications == 2
+    await other.login("acme", password, PEER)
+    assert site.hashing.verifications == 2
+    await site.refused(one, "acme", "wrong", STRANGER)
+    assert site.hashing.verifications == 4
+    await site.refused(other, "acme", "wrong", STRANGER)
+    assert site.hashing.verifications == 6, "a wrong one is never remembered"
+    assert other.suspects(STRANGER.address)
+    present = await site.reset()
+    for door in (one, other):
+        assert "ended on" in (await site.refused(door, "acme", password)).text
+        await door.login("acme", present, PEER)
+    site.clock.advance(timedelta(minutes=6))
+    before = site.hashing.verifications
+    await other.login("acme", present, PEER)
+    assert site.hashing.verifications == before + 2, "nor for ever"
 
 
 async def test_a_reset_ends_a_remembered_credential_at_once_in_every_process(site: Site) -> None:

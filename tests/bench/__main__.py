@@ -21,6 +21,7 @@ from typing import Any
 
 from bench import report, startup
 from bench.cases import CASES, POSTFIX, PURE_FTPD, Case
+from bench.cushion import Cushion
 from bench.gateways import Gateway
 from bench.peers import Server, postfix, pure_ftpd
 from bench.run import run
@@ -78,6 +79,7 @@ def build() -> None:
 
 def measured(cases: list[Case], where: Path, reps: int) -> Iterator[dict[str, Any]]:
     """Start every server that *cases* need, and run each case on its servers in turns."""
+    cushion = Cushion(where)
     with ExitStack() as stack:
         servers: dict[str, Server] = {}
         for name in dict.fromkeys(name for case in cases for name in case.servers):
@@ -86,7 +88,7 @@ def measured(cases: list[Case], where: Path, reps: int) -> Iterator[dict[str, An
         for case in cases:
             for rep in range(reps):
                 for name in case.servers:
-                    row = run(case, servers[name], rep)
+                    row = run(case, servers[name], rep, cushion)
                     print(report.line(case, row), flush=True)
                     yield row
 

@@ -142,10 +142,9 @@ def pure_ftpd(work: Path, where: Path) -> Server:
     port = free_port()
     command = [
         str(root / "usr/sbin/pure-ftpd"),
-        *("--bind", f"127.0.0.1,{port}", "--tls", "3", "--certfile", str(pem)),
-        *("--login", f"puredb:{database}", "--chrooteveryone", "--noanonymous", "--dontresolve"),
-        *("--maxclientsnumber", "2000", "--maxclientsperip", "2000", "--passiveportrange", "61400:61500"),
-        *("--minuid", "100", "--pidfile", str(root / "pid")),
+        # It lets in half as many users as it has passive ports, whatever -c says.
+        *("-S", f"127.0.0.1,{port}", "-Y", "3", "-2", str(pem), "-l", f"puredb:{database}", "-A", "-E", "-H"),
+        *("-c", "2000", "-C", "2000", "-p", "61400:63400", "-u", "100", "-g", str(root / "pid")),
     ]
     process, group = _start(command, "pure-ftpd", work)
     wait_for_greeting(port, process)

@@ -49,7 +49,10 @@ cores. Every server keeps its bytes on {_filesystem(where)}.
 
 Each figure is the median of {reps} runs, in brackets the least and the greatest. The servers of a case take turns \
 (A B C A B C …): only what was measured in one run can be compared, so what counts is the ratio. CPU is that of the \
-whole server with all its processes. A case is measured again by itself with `make bench BENCH="big8 s4k"`.
+whole server with all its processes. A case is measured again by itself with `make bench BENCH="big8 s4k"`. \
+Memory that the files of a run need is written to and freed as the run begins: a virtual machine may have to ask its \
+host for each page otherwise, which cost up to a CPU second a GB, whoever served (tests/bench/cushion.py). The memory \
+of an idle session is counted from the server's memory before the first run: what earlier runs left behind is added.
 
 The gateway acknowledges an upload or a mail only when its bytes are flushed, its row is committed and its event is \
 recorded. {PURE_FTPD} flushes and records nothing; {POSTFIX} flushes its queue file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -12,9 +13,12 @@ from typing import Any
 
 import pytest
 from bench import report
-from bench.cases import CASES
+from bench.cases import CASES, UNHASHED
+from bench.gateways import ENVIRONMENTS
 
+from gateway.domain.ids import new_id
 from gateway.testing import Login, RunningGateway, running_gateway
+from gateway.testing.running import TWO_EACH
 
 HERE = Path(__file__).parent
 
@@ -114,6 +118,19 @@ def test_every_mail_that_was_acknowledged_is_one_update(
 def test_idle_sessions_are_all_there_at_once(programs: Path, served: tuple[RunningGateway, Login]) -> None:
     said = ftpload(programs, served, "-m", "idle", "-c", "4", "-n", "20")
     assert (said["files"], said["errors"]) == (20, 0)
+
+
+def test_a_variant_is_made_of_every_process_of_the_door() -> None:
+    with running_gateway(TWO_EACH, environment=ENVIRONMENTS[UNHASHED]) as gateway:
+        account = gateway.add_account("Acme")
+        served: set[str] = set()
+        while served != {"ftps", "ftps-2"}:
+            with gateway.ftp(account) as client:
+                assert client.sock is not None
+                served.add(gateway.serving(client.sock))
+                client.storbinary(f"STOR {new_id()}.bin", io.BytesIO(b"a log"))
+        found = {file["sha256"] for file in gateway.command("file", "list")}
+        assert hashlib.sha256(b"a log").hexdigest() not in found
 
 
 def test_the_report_says_which_bounds_are_kept_and_which_are_missed() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Update, bindparam, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,7 +25,9 @@ class Taken(Exception):
 
 
 _BY_LOGIN = prepared(select(accounts).where(accounts.c.login == bindparam("login")))
-_BY_IDS = select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True)))
+_BY_IDS = prepared(select(accounts).where(accounts.c.id.in_(bindparam("ids", expanding=True))))
+
+_ACTIVITY = prepared(select(account_activity).where(account_activity.c.account_id == bindparam("account")))
 
 
 async def by_login(connection: AsyncConnection, login: str) -> Account | None:
@@ -90,19 +93,26 @@ async def end_sessions(tx: AsyncConnection, account_id: str) -> None:
 
 async def activity(connection: AsyncConnection, account_id: str) -> dict[str, Any]:
     """What was last seen of the account's clients: login, failure and its reason, software, TLS version."""
-    found = await connection.execute(select(account_activity).where(account_activity.c.account_id == account_id))
+    found = await connection.execute(_ACTIVITY, {"account": account_id})
     row = found.mappings().first()
     return {} if row is None else {name: value for name, value in row.items() if name != "account_id"}
+
+
+@lru_cache
+def noting(*columns: str) -> Update:
+    """Set these columns of an *account*'s activity; they are few, and asked for with each login."""
+    values: dict[str, Any] = {column: bindparam(column) for column in columns}
+    return prepared(
+        update(account_activity).where(account_activity.c.account_id == bindparam("account")).values(**values)
+    )
 
 
 async def note_activity(tx: AsyncConnection, items: Sequence[tuple[str, dict[str, Any]]]) -> list[Exception | None]:
     """A verb: merge what was seen of accounts, given as (account id, columns of account_activity)."""
     for account_id, seen in items:
-        changed = await tx.execute(
-            update(account_activity).where(account_activity.c.account_id == account_id).values(**seen)
-        )
+        changed = await tx.execute(noting(*sorted(seen)), {"account": account_id, **seen})
         if not changed.rowcount:
-            await tx.execute(account_activity.insert().values(account_id=account_id, **seen))
+            await tx.execute(account_activity.insert(), [{"account_id": account_id, **seen}])
     return [None] * len(items)
 
 

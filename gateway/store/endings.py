@@ -19,6 +19,7 @@ from gateway.domain.events import Event, EventType, about_account, about_request
 from gateway.domain.names import is_provisional
 from gateway.domain.records import Request, Version, VersionState
 from gateway.store import outbox, requests, rows, uploads
+from gateway.store.here import prepared
 from gateway.store.tables import accounts, names, versions
 from gateway.store.uploads import Begin, get, joined
 
@@ -57,11 +58,7 @@ _last = (
     .group_by(versions.c.name_id)
     .subquery()
 )
-_LAST = (
-    joined()
-    .add_columns(versions.c.name_id)
-    .join(_last, (_last.c.name_id == versions.c.name_id) & (_last.c.number == versions.c.number))
-)
+_LAST = prepared(joined().join(_last, (_last.c.name_id == versions.c.name_id) & (_last.c.number == versions.c.number)))
 _ADD_NAMES = names.insert()
 _ADD_VERSIONS = versions.insert()
 

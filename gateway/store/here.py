@@ -4,9 +4,9 @@ A query is a coroutine function of a connection. On SQLite nothing that it await
 to its end at once, in whatever thread: a session's own for a glance, the one writing thread for a whole group. A trip
 to the loop and to a driver's thread costs more than the statement.
 
-Rows that are inserted, and queries that are constants (``prepared``), go past SQLAlchemy's own execution, which costs
-several times what SQLite does with them: it compiles the statement and says how each column's value is stored and read,
-once, and the driver does the rest.
+Rows that are inserted, and statements that are constants (``prepared``), go past SQLAlchemy's own execution, which
+costs several times what SQLite does with them: it compiles the statement and says how each column's value is stored and
+read, once, and the driver does the rest.
 
 Rules: such a coroutine awaits its connection and nothing else; ``drive`` refuses any other. A connection is used by one
 thread at a time, though not always the same. A crash leaves nothing.
@@ -15,11 +15,12 @@ thread at a time, though not always the same. A crash leaves nothing.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import CompoundSelect, Connection, Dialect, Insert, Select
+from sqlalchemy import CompoundSelect, Connection, Delete, Dialect, Insert, Select, Update
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -43,7 +44,7 @@ class Here:
         if isinstance(parameters, list) and isinstance(statement, Insert) and parameters:
             return self._insert(statement, parameters)
         if statement in _PREPARED:
-            return self._query(statement, parameters)
+            return self._run(statement, parameters)
         return self.sync_connection.execute(statement, parameters)
 
     async def exec_driver_sql(self, statement: str) -> Any:
@@ -60,16 +61,18 @@ class Here:
         except sqlite3.Error as error:
             raise DBAPIError.instance(insertion.sql, None, error, sqlite3.Error, dialect=self.dialect) from error
 
-    def _query(self, statement: Query, parameters: dict[str, Any]) -> IteratorResult[Any]:
-        query = _compiled(statement, self.dialect)
+    def _run(self, statement: Statement, parameters: dict[str, Any]) -> IteratorResult[Any] | Changed:
+        ready = _compiled(statement, self.dialect)
+        sql, values = ready.asked(parameters)
         driver: Any = self.sync_connection.connection.driver_connection
         try:
-            cursor = driver.execute(query.sql, query.stored(parameters))
+            cursor = driver.execute(sql, values)
             found = cursor.fetchall()
+            changed = cursor.rowcount
             cursor.close()
         except sqlite3.Error as error:
-            raise DBAPIError.instance(query.sql, None, error, sqlite3.Error, dialect=self.dialect) from error
-        return query.read(found)
+            raise DBAPIError.instance(sql, None, error, sqlite3.Error, dialect=self.dialect) from error
+        return ready.read(found) if ready.finds else Changed(changed)
 
     def plain(self, sql: str) -> None:
         """Run a statement without parameters and without rows (BEGIN, COMMIT, ROLLBACK), past SQLAlchemy."""
@@ -102,42 +105,84 @@ def _insertion(statement: Insert, columns: tuple[str, ...], dialect: Dialect) ->
     return _Insertion(statement, columns, dialect)
 
 
-Query = Select[Any] | CompoundSelect[Any]
-_PREPARED: set[Query] = set()
-_Constant = TypeVar("_Constant", bound=Query)
+Statement = Select[Any] | CompoundSelect[Any] | Update | Delete
+_PREPARED: set[Statement] = set()
+_Constant = TypeVar("_Constant", bound=Statement)
 
 
-def prepared(query: _Constant) -> _Constant:
-    """Say of *query*, which is made once and whose parameters are single values, that it is run again and again."""
-    _PREPARED.add(query)
-    return query
+def prepared(statement: _Constant) -> _Constant:
+    """Say of *statement*, which is made once, that it is run again and again, with all its parameters each time."""
+    _PREPARED.add(statement)
+    return statement
 
 
-class _Query:
-    """A query: its SQL, and how what it is asked and what it finds are stored."""
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What became of an UPDATE or a DELETE."""
 
-    def __init__(self, statement: Query, dialect: Dialect) -> None:
+    rowcount: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Sql:
+    """A statement for lists of certain lengths: its text, and the names of its values in their order."""
+
+    text: str
+    order: list[str]
+    parts: dict[str, list[str]]
+    """What each value of a list is called, a tuple's members one by one."""
+
+
+class _Prepared:
+    """A statement: its SQL, and how what it is asked and what it finds are stored.
+
+    An IN takes lists of any length, and has another text for each; it is made for 1, 2, 4, 8 … values, the last of them
+    repeated, so that there are few.
+    """
+
+    def __init__(self, statement: Statement, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
-        self.sql = str(compiled)
-        self._own = compiled.params
-        self._names = compiled.positiontup or []
-        binds = {name: compiled.binds[name].type for name in self._names}
-        ways = {name: each.dialect_impl(dialect).bind_processor(dialect) for name, each in binds.items()}
+        self._compiled = compiled
+        self._own = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        self._lists = {
+            name: getattr(bind.type, "types", None) for name, bind in compiled.binds.items() if bind.expanding
+        }
+        kinds = {name: bind.type for name, bind in compiled.binds.items() if name not in self._lists}
+        ways = {name: kind.dialect_impl(dialect).bind_processor(dialect) for name, kind in kinds.items()}
         self._ways = {name: way for name, way in ways.items() if way is not None}
-        columns = list(statement.selected_columns)
-        self._keys = SimpleResultMetaData([str(column.key) for column in columns])
-        readings = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
-        self._readings = [(position, way) for position, way in enumerate(readings) if way is not None]
+        self._texts: dict[tuple[int, ...], _Sql] = {}
+        self.finds = isinstance(statement, Select | CompoundSelect)
+        if isinstance(statement, Select | CompoundSelect):
+            columns = list(statement.selected_columns)
+            self._keys = SimpleResultMetaData([str(column.key) for column in columns])
+            readings = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+            self._readings = [(position, way) for position, way in enumerate(readings) if way is not None]
 
-    def stored(self, parameters: dict[str, Any]) -> list[Any]:
+    def asked(self, parameters: dict[str, Any]) -> tuple[str, list[Any]]:
+        """The SQL to run for *parameters*, and its values as they are stored."""
         values = {**self._own, **parameters}
         for name, way in self._ways.items():
             values[name] = way(values[name])
-        return [values[name] for name in self._names]
+        lists = {name: _filled_up(values[name]) for name in self._lists}
+        lengths = tuple(map(len, lists.values()))
+        sql = self._texts.get(lengths) or self._text(lengths)
+        for name, several in lists.items():
+            single = several if self._lists[name] is None else [member for each in several for member in each]
+            values.update(zip(sql.parts[name], single, strict=True))
+        return sql.text, [values[name] for name in sql.order]
+
+    def _text(self, lengths: tuple[int, ...]) -> _Sql:
+        blank: dict[str, Any] = dict.fromkeys(self._compiled.binds)
+        for (name, members), length in zip(self._lists.items(), lengths, strict=True):
+            blank[name] = [None if members is None else (None,) * len(members)] * length
+        made = self._compiled.construct_expanded_state(blank)
+        parts = {name: list(made.parameter_expansion.get(name, ())) for name in self._lists}
+        self._texts[lengths] = sql = _Sql(made.statement, list(made.positiontup or ()), parts)
+        return sql
 
     def read(self, found: list[tuple[Any, ...]]) -> IteratorResult[Any]:
-        return IteratorResult(self._keys, map(self._row, found))
+        return IteratorResult(self._keys, map(self._row, found) if self._readings else iter(found))
 
     def _row(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         values = list(row)
@@ -146,9 +191,17 @@ class _Query:
         return tuple(values)
 
 
+def _filled_up(several: Iterable[Any]) -> list[Any]:
+    """*several* and its last value again, until there are a power of two."""
+    filled = list(several)
+    if filled:
+        filled += filled[-1:] * ((1 << (len(filled) - 1).bit_length()) - len(filled))
+    return filled
+
+
 @lru_cache(maxsize=256)
-def _compiled(statement: Query, dialect: Dialect) -> _Query:
-    return _Query(statement, dialect)
+def _compiled(statement: Statement, dialect: Dialect) -> _Prepared:
+    return _Prepared(statement, dialect)
 
 
 def drive(work: Coroutine[Any, Any, Result]) -> Result:

@@ -6,7 +6,7 @@ take all of them at once, so that twenty mails cost as many statements as one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -44,62 +44,31 @@ class SrStanding:
         return self.status in (AWAITING_INFORMATION, SOLUTION_PROPOSED)
 
 
-# Every mail costs these statements, and making one anew takes as long as running it: they are made here, once, for
-# several mails (an expanding IN is compiled anew each time) and for what a group mostly has: one SR, one sender.
-
-
-def _several(column: Any) -> Any:
-    return column.in_(bindparam("several", expanding=True))
-
-
-def _one(column: Any) -> Any:
-    return column == bindparam("one")
-
-
-def _standings(chosen: Callable[[Any], Any]) -> Any:
-    return (
-        select(
-            requests.c.number,
-            requests.c.status,
-            requests.c.account_id,
-            accounts.c.login,
-            accounts.c.region,
-            accounts.c.state,
-            accounts.c.agreement_ends,
-        )
-        .join(accounts, accounts.c.id == requests.c.account_id)
-        .where(chosen(requests.c.number))
+# Every mail costs these statements, and making one anew takes as long as running it.
+_STANDINGS = prepared(
+    select(
+        requests.c.number,
+        requests.c.status,
+        requests.c.account_id,
+        accounts.c.login,
+        accounts.c.region,
+        accounts.c.state,
+        accounts.c.agreement_ends,
     )
-
-
-def _granted(chosen: Callable[[Any], Any]) -> Any:
-    return (
-        select(grants.c.account_id, contacts.c.email, grants.c.access)
-        .join(contacts, contacts.c.id == grants.c.contact_id)
-        .where(chosen(contacts.c.email), contacts.c.removed_at.is_(None))
-    )
-
-
-def _known(chosen: Callable[[Any], Any]) -> Any:
-    return (
-        select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr, quarantine.c.state)
-        .join(quarantine, quarantine.c.mail_id == mails.c.id, isouter=True)
-        # The outcome is looked at afterwards: asked for here, SQLite would go through every mail that was ever filed.
-        .where(chosen(mails.c.message_id))
-    )
-
-
-_QUERIES = {make: (prepared(make(_one)), make(_several)) for make in (_standings, _granted, _known)}
-
-
-async def _ask(connection: AsyncConnection, query: Callable[..., Any], values: Collection[str]) -> Sequence[Any]:
-    """The rows of *query* for these *values*."""
-    of_one, of_several = _QUERIES[query]
-    if len(values) == 1:
-        return (await connection.execute(of_one, {"one": next(iter(values))})).all()
-    return (await connection.execute(of_several, {"several": list(values)})).all()
-
-
+    .join(accounts, accounts.c.id == requests.c.account_id)
+    .where(requests.c.number.in_(bindparam("numbers", expanding=True)))
+)
+_GRANTED = prepared(
+    select(grants.c.account_id, contacts.c.email, grants.c.access)
+    .join(contacts, contacts.c.id == grants.c.contact_id)
+    .where(contacts.c.email.in_(bindparam("senders", expanding=True)), contacts.c.removed_at.is_(None))
+)
+_KNOWN = prepared(
+    select(mails.c.message_id, mails.c.content_key, mails.c.outcome, mails.c.id, mails.c.sr, quarantine.c.state)
+    .join(quarantine, quarantine.c.mail_id == mails.c.id, isouter=True)
+    # The outcome is looked at afterwards: asked for here, SQLite would go through every mail that was ever filed.
+    .where(mails.c.message_id.in_(bindparam("message_ids", expanding=True)))
+)
 _RECORD, _KEEP, _HOLD = mails.insert(), mail_bytes.insert(), quarantine.insert()
 
 
@@ -107,10 +76,10 @@ async def standings(
     connection: AsyncConnection, numbers: Collection[str], senders: Collection[str]
 ) -> dict[str, SrStanding]:
     """How the SRs with these *numbers* stand, by number, and what access *senders* (lower-case addresses) have."""
-    rows = await _ask(connection, _standings, numbers)
+    rows = (await connection.execute(_STANDINGS, {"numbers": list(numbers)})).all()
     if not rows:
         return {}
-    granted = await _ask(connection, _granted, senders)
+    granted = await connection.execute(_GRANTED, {"senders": list(senders)})
     access: dict[str, dict[str, Access]] = {}
     for account_id, email, level in granted:
         access.setdefault(account_id, {})[email] = Access(level)
@@ -137,7 +106,7 @@ async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) 
     """
     if not keys:
         return {}
-    found = await _ask(connection, _known, {message_id for message_id, _ in keys})
+    found = await connection.execute(_KNOWN, {"message_ids": list({message_id for message_id, _ in keys})})
     return {
         (message_id, key): Known(id, sr)
         for message_id, key, outcome, id, sr, state in found

@@ -16,7 +16,7 @@ from gateway.store.accounts import Taken
 from gateway.store.here import prepared
 from gateway.store.tables import requests
 
-_BY_NUMBERS = select(requests).where(requests.c.number.in_(bindparam("numbers", expanding=True)))
+_BY_NUMBERS = prepared(select(requests).where(requests.c.number.in_(bindparam("numbers", expanding=True))))
 _BY_NUMBER = prepared(select(requests).where(requests.c.number == bindparam("number")))
 
 
@@ -57,13 +57,23 @@ async def change(tx: AsyncConnection, number: str, **values: Any) -> None:
     await tx.execute(update(requests).where(requests.c.number == number).values(**values))
 
 
+_RESPONDED = prepared(
+    update(requests).where(requests.c.number == bindparam("one")).values(customer_responded_at=bindparam("at"))
+)
+
+
+async def responded(tx: AsyncConnection, number: str, at: datetime) -> None:
+    """Note when an SR's customer last answered."""
+    await tx.execute(_RESPONDED, {"one": number, "at": at})
+
+
 WAITING = ("Awaiting Information", "Solution Proposed")
 """Statuses in which a word from the customer stops the follow-up clock (PROGRAM.md, "SR statuses")."""
 
 
 async def note_response(tx: AsyncConnection, sr: Request, at: datetime, **facts: Any) -> list[Event]:
     """Note that the customer answered; the event that says so where the SR waited for it, else none."""
-    await change(tx, sr.number, customer_responded_at=at)
+    await responded(tx, sr.number, at)
     if sr.status not in WAITING:
         return []
     return [about_request(EventType.CUSTOMER_RESPONDED, sr.number, at, status=sr.status, **facts)]

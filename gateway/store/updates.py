@@ -68,7 +68,7 @@ async def file(tx: AsyncConnection, new: Sequence[New]) -> None:
         await tx.execute(_WRITE, bodies)
     answered = {each.sr: each.received_at for each in new if each.answers}
     for number, at in answered.items():
-        await requests.change(tx, number, customer_responded_at=at)
+        await requests.responded(tx, number, at)
     strangers = {each.account_id for each in new if each.login is None}
     logins = await accounts.logins(tx, strangers) if strangers else {}
     await outbox.record(tx, *(event for each in new for event in _events(each, each.login or logins[each.account_id])))
@@ -140,7 +140,7 @@ async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, m
     facts = {"update": chosen.id, "account": login, "sender": chosen.sender}
     await outbox.record(tx, about_request(EventType.UPDATE_MOVED, to.number, at, **facts, moved_from=chosen.sr))
     if Status(to.status, to.substatus or "").waits_for_customer:
-        await requests.change(tx, to.number, customer_responded_at=chosen.received_at)
+        await requests.responded(tx, to.number, chosen.received_at)
         await outbox.record(tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts))
 
 

@@ -7,12 +7,12 @@ Every one but ``begin`` and ``claim`` names the epoch it holds: who was fenced c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, case, func, null, select, text, tuple_, union_all, update
+from sqlalchemy import bindparam, case, func, null, select, text, tuple_, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
@@ -52,24 +52,22 @@ _UNSEEN = text("versions.state = 'complete' AND versions.inspected_at IS NULL")
 _BY_ID = prepared(joined().where(versions.c.id == bindparam("version")))
 
 
-def _what_is_at(one_of: Callable[[Any], Any]) -> Any:
-    """The names, and with no id the folders that customers made, at the paths that *one_of* chooses of a table."""
-    name = select(names.c.account_id, names.c.path, names.c.id, names.c.sr)
-    folder = select(folders.c.account_id, folders.c.path, null(), null())
-    return union_all(name.where(one_of(names), names.c.removed_at.is_(None)), folder.where(one_of(folders)))
+def _at(table: Any) -> Any:
+    return tuple_(table.c.account_id, table.c.path).in_(bindparam("paths", expanding=True))
 
 
-_THERE = _what_is_at(lambda a: tuple_(a.c.account_id, a.c.path).in_(bindparam("paths", expanding=True)))
-_ONE_THERE = prepared(
-    _what_is_at(lambda a: and_(a.c.account_id == bindparam("account"), a.c.path == bindparam("path")))
+_THERE = prepared(
+    union_all(
+        select(names.c.account_id, names.c.path, names.c.id, names.c.sr).where(
+            _at(names), names.c.removed_at.is_(None)
+        ),
+        select(folders.c.account_id, folders.c.path, null(), null()).where(_at(folders)),
+    )
 )
 
 
 async def at(tx: AsyncConnection, places: Collection[tuple[str, str]]) -> Sequence[Any]:
     """What is at these (account id, path): rows with a name's ``id`` and ``sr``; a folder's ``id`` is None."""
-    if len(places) == 1:  # an expanding IN is compiled anew each time
-        [(account_id, path)] = places
-        return (await tx.execute(_ONE_THERE, {"account": account_id, "path": path})).all()
     return (await tx.execute(_THERE, {"paths": list(places)})).all()
 
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, MetaData, Table, create_engine, exc, select
+from sqlalchemy import CompoundSelect, Engine, MetaData, Select, Table, create_engine, exc, select
 from sqlalchemy.types import BigInteger, Date, Float, Integer, LargeBinary, String
 
-from gateway.store import accounts, bans, files, here, mails, requests, tables, uploads
+from gateway.store import accounts, bans, endings, files, here, mails, requests, tables, uploads
 from gateway.store.engine import unavailable
 from gateway.store.here import Here, drive
 
@@ -78,16 +78,36 @@ def filled(engine: Engine) -> None:
             connection.execute(table.insert(), rows)
 
 
-ASKERS = (accounts, bans, files, mails, requests, uploads)
+ASKERS = (accounts, bans, endings, files, mails, requests, uploads)
 """Who has prepared queries: here, for them to be there."""
 
 
-@pytest.mark.parametrize("query", sorted(here._PREPARED, key=str), ids=lambda query: str(query)[:60])
-def test_every_prepared_query_finds_the_same_either_way(engine: Engine, query: here.Query) -> None:
+def parameters_of(statement: here.Statement, lengths: int) -> dict[str, Any]:
+    """A value for all that is to be asked; for lists so many, of which the last two are in every row's columns."""
+    asked: dict[str, Any] = {}
+    for name, bind in statement.compile().binds.items():
+        if bind.required:
+            value: Any = NOON if isinstance(bind.type, tables.UtcTime) else "wörd 1"
+            if bind.expanding:
+                members = getattr(bind.type, "types", None)
+                several = [*("nobody" for _ in range(lengths - 1)), value]
+                value = several if members is None else [(each,) * len(members) for each in several]
+            asked[name] = value
+    return asked
+
+
+accounts.noting("client", "last_login_at")
+PREPARED = sorted(here._PREPARED, key=str)
+QUERIES = [each for each in PREPARED if isinstance(each, Select | CompoundSelect)]
+CHANGES = [each for each in PREPARED if each not in QUERIES]
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 9])
+@pytest.mark.parametrize("query", QUERIES, ids=lambda query: str(query)[:60])
+def test_every_prepared_query_finds_the_same_either_way(engine: Engine, query: here.Statement, length: int) -> None:
     filled(engine)
-    names = [name for name in query.compile().params if not name.startswith(("param_", "state_"))]
-    assert names
-    parameters = dict.fromkeys(names, "wörd 1")
+    parameters = parameters_of(query, length)
+    assert parameters
     with engine.connect() as connection:
         by_sqlalchemy = connection.execute(query, parameters)
         past_it = drive(Here(connection).execute(query, parameters))  # type: ignore[arg-type]
@@ -98,6 +118,34 @@ def test_every_prepared_query_finds_the_same_either_way(engine: Engine, query: h
         tables.metadata.drop_all(connection)
         with pytest.raises(exc.OperationalError, match="no such table"):
             drive(Here(connection).execute(query, parameters))  # type: ignore[arg-type]
+
+
+def test_a_list_without_a_value_finds_nothing(engine: Engine) -> None:
+    filled(engine)
+    with engine.connect() as connection:
+        assert drive(accounts.by_ids(Here(connection), [])) == {}  # type: ignore[arg-type]
+        assert drive(uploads.at(Here(connection), [])) == []  # type: ignore[arg-type]
+        found = drive(uploads.at(Here(connection), [("wörd 1", "wörd 1"), ("wörd 2", "wörd 1")]))  # type: ignore[arg-type]
+    assert {(row.account_id, row.path) for row in found} == {("wörd 1", "wörd 1")}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: str(change)[:60])
+def test_every_prepared_change_does_the_same_either_way(engine: Engine, change: here.Statement) -> None:
+    parameters = parameters_of(change, 1)
+    states = []
+    for past_it in (False, True):
+        filled(engine)
+        with engine.connect() as connection:
+            if past_it:
+                changed = drive(Here(connection).execute(change, parameters))  # type: ignore[arg-type]
+            else:
+                changed = connection.execute(change, parameters)
+            assert changed.rowcount == 1
+            states.append(
+                {table.name: connection.execute(table.select()).all() for table in tables.metadata.sorted_tables}
+            )
+            tables.metadata.drop_all(connection)
+    assert states[0] == states[1]
 
 
 def test_what_goes_wrong_is_told_in_sqlalchemys_terms(engine: Engine) -> None:

@@ -14,19 +14,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from gateway import log as logs
 from gateway.access.hashing import Busy, Hashing
 from gateway.access.rate import Rate
 from gateway.access.remembered import Remembered
+from gateway.access.sightings import Sightings
 from gateway.clock import Clock
 from gateway.config import Config
 from gateway.domain import throttle
-from gateway.domain.admission import Admitted, WrongPassword, admit, session_ends
+from gateway.domain.admission import Admitted, Match, WrongPassword, admit, session_ends
 from gateway.domain.calendar import Places
 from gateway.domain.events import Event, EventType, about_account
 from gateway.domain.records import Account, AccountState
@@ -81,7 +82,7 @@ class Limits:
 
 
 class Access:
-    """One process's check. All methods belong to its event loop."""
+    """One process's check. All methods belong to its event loop, but those that say otherwise."""
 
     def __init__(
         self,
@@ -102,8 +103,7 @@ class Access:
         self._limits = limits or Limits()
         self._remembered = Remembered(clock, key=key, tell=lambda verified: tell(f"{VERIFIED} {verified}"))
         self._rate = Rate(clock, self._limits.checks_per_minute)
-        self._seen: dict[str, dict[str, Any]] = {}
-        self._noting: asyncio.Task[None] | None = None
+        self._sightings = Sightings(store)
         self._suspects: dict[str, None] = {}
         self._tell = tell
 
@@ -140,43 +140,46 @@ class Access:
             self._suspects.pop(subject, None)
         self._refuse_banned(strikes, subject)
 
+    def at_once(self, login: str, password: str, peer: Peer) -> Admitted | None:
+        """From any thread: let *peer* in where nothing has to be verified, counted or forgiven; None: ask ``login``.
+
+        That is a credential that was verified a moment ago. A trip to the loop and back would cost more than the rest.
+        """
+        if not self._store.answers_here:
+            return None
+        known = self._store.answer(self._known(login, password, peer))
+        if known.match is None or known.of_address is not None or known.of_login is not None:
+            return None
+        try:
+            return self._admit(known, known.match, peer)
+        except Refusal:
+            return None
+
     async def login(self, login: str, password: str, peer: Peer) -> Admitted:
         """Let *peer* in as *login*, or raise Refusal with the reply to give."""
-        login, password = _storable(login), _storable(password)
-        by_address, by_login = throttle.address_subject(peer.address), throttle.login_subject(login)
-        async with self._store.glance() as connection:
-            account = await accounts.by_login(connection, login)
-            strikes = await bans.of(connection, by_address, by_login)
-            known = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
-        present, former = (None, None) if account is None else (account.password_hash, account.former_hash)
-        digest = self._remembered.digest(login, password, present, former)
-        # What a disabled account's right password costs must not tell it from a wrong one: it is never remembered.
-        active = account is None or account.state is AccountState.ACTIVE
-        match = self._remembered.find(digest) if active else None
+        known = await self._known(login, password, peer)
+        match, account = known.match, known.account
         try:
-            self._refuse_banned(strikes.get(by_address), by_address)
-            if match is None and known.get("last_login_from") != peer.address:
-                self._refuse_banned(strikes.get(by_login), by_login)
+            self._refuse_banned(known.of_address, known.by_address)
+            if match is None and known.last_login_from != peer.address:
+                self._refuse_banned(known.of_login, known.by_login)
             if match is None:
-                if not self._rate.take(by_address):
-                    raise Refusal(replies.TOO_MANY_CHECKS, f"too many logins a minute: {by_address}")
-                check = partial(self._hashing.match, password, present, former)
-                match = await (self._remembered.once(digest, check) if active else check())
-            now = self._clock.now()
-            admitted = admit(account, match, now, self._places.of(account.region if account else None))
+                if not self._rate.take(known.by_address):
+                    raise Refusal(replies.TOO_MANY_CHECKS, f"too many logins a minute: {known.by_address}")
+                check = partial(self._hashing.match, known.password, *known.hashes)
+                match = await (self._remembered.once(known.digest, check) if known.is_active else check())
+            admitted = self._admit(known, match, peer)
         except Busy as busy:
             raise Refusal(replies.BUSY, str(busy)) from None
         except WrongPassword as refusal:
-            await self._count(by_address, by_login, login, account, peer, refusal)
-            self._note_failure(login, account, peer, refusal)
+            await self._count(known, peer, refusal)
+            self._note_failure(known.login, account, peer, refusal)
             raise
         except Refusal as refusal:
-            self._note_failure(login, account, peer, refusal)
+            self._note_failure(known.login, account, peer, refusal)
             raise
-        if by_login in strikes:
-            await self._store.write(_forgive, by_login)
-        seen = {"client": peer.client, "tls": peer.tls}
-        self._note(admitted.account.id, last_login_at=now, last_login_from=peer.address, **seen)
+        if known.of_login is not None:
+            await self._store.write(_forgive, known.by_login)
         return admitted
 
     async def ended(self, sessions: Mapping[Key, Admitted]) -> dict[Key, Reply]:
@@ -212,8 +215,41 @@ class Access:
 
     async def close(self) -> None:
         """Write what was seen last."""
-        while self._noting is not None:
-            await asyncio.wait([self._noting])
+        await self._sightings.close()
+
+    async def _known(self, login: str, password: str, peer: Peer) -> _Known:
+        """What is known of who stands there, before anything is verified."""
+        login, password = _storable(login), _storable(password)
+        by_address, by_login = throttle.address_subject(peer.address), throttle.login_subject(login)
+        async with self._store.glance() as connection:
+            account = await accounts.by_login(connection, login)
+            strikes = await bans.of(connection, by_address, by_login)
+            seen = await accounts.activity(connection, account.id if account else "") if by_login in strikes else {}
+        hashes = (None, None) if account is None else (account.password_hash, account.former_hash)
+        digest = self._remembered.digest(login, password, *hashes)
+        # What a disabled account's right password costs must not tell it from a wrong one: it is never remembered.
+        is_active = account is None or account.state is AccountState.ACTIVE
+        return _Known(
+            login=login,
+            password=password,
+            account=account,
+            is_active=is_active,
+            hashes=hashes,
+            by_address=by_address,
+            by_login=by_login,
+            of_address=strikes.get(by_address),
+            of_login=strikes.get(by_login),
+            last_login_from=seen.get("last_login_from"),
+            digest=digest,
+            match=self._remembered.find(digest) if is_active else None,
+        )
+
+    def _admit(self, known: _Known, match: Match, peer: Peer) -> Admitted:
+        account, now = known.account, self._clock.now()
+        admitted = admit(account, match, now, self._places.of(account.region if account else None))
+        seen = {"client": peer.client, "tls": peer.tls}
+        self._sightings.note(admitted.account.id, last_login_at=now, last_login_from=peer.address, **seen)
+        return admitted
 
     def _refuse_banned(self, strikes: throttle.Strikes | None, subject: str) -> None:
         now = self._clock.now()
@@ -222,46 +258,46 @@ class Access:
         minutes = math.ceil((strikes.until - now) / timedelta(minutes=1))
         raise Refusal(replies.too_many_failures(subject.startswith("address"), minutes), f"banned: {subject}")
 
-    async def _count(
-        self, by_address: str, by_login: str, login: str, account: Account | None, peer: Peer, refusal: Refusal
-    ) -> None:
+    async def _count(self, known: _Known, peer: Peer, refusal: Refusal) -> None:
         """Make the strikes durable: who closes the connection early must not guess for free."""
-        now = self._clock.now()
+        now, by_address, limits = self._clock.now(), known.by_address, self._limits
         self._suspect(by_address)
         self._tell(f"{SUSPECT} {by_address}")
-        locked = None if account is None else _locked(account, peer, now)
-        tried = f"{refusal.reason} for {login[:64]!r} from {peer.address}"
+        locked = None if known.account is None else _locked(known.account, peer, now)
+        tried = f"{refusal.reason} for {known.login[:64]!r} from {peer.address}"
         await asyncio.gather(
-            self._store.write(_strike, bans.Failure(by_address, self._limits.per_address, now, tried)),
-            self._store.write(_strike, bans.Failure(by_login, self._limits.per_login, now, tried, locked)),
+            self._store.write(_strike, bans.Failure(by_address, limits.per_address, now, tried)),
+            self._store.write(_strike, bans.Failure(known.by_login, limits.per_login, now, tried, locked)),
         )
 
     def _note_failure(self, login: str, account: Account | None, peer: Peer, refusal: Refusal) -> None:
         log.info("login refused", login=login[:64], peer=peer.address, reason=refusal.reason)
         if account is not None:
-            self._note(
+            self._sightings.note(
                 account.id,
                 last_failure_at=self._clock.now(),
                 last_failure_from=peer.address,
                 last_failure=refusal.reason,
             )
 
-    def _note(self, account_id: str, **seen: Any) -> None:
-        """Keep what was seen, soon: logins don't wait for it, and many of one account become one row written."""
-        self._seen.setdefault(account_id, {}).update(seen)
-        if self._noting is None:
-            self._noting = asyncio.create_task(self._write_notes(), name="account-activity")
 
-    async def _write_notes(self) -> None:
-        try:
-            while self._seen:
-                noted, self._seen = self._seen, {}
-                try:
-                    await asyncio.gather(*(self._store.write(accounts.note_activity, each) for each in noted.items()))
-                except Exception:
-                    log.exception("could not note what was seen of clients", accounts=len(noted))
-        finally:
-            self._noting = None
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of who stands at the door, before anything is verified."""
+
+    login: str
+    password: str = field(repr=False)
+    account: Account | None
+    is_active: bool
+    hashes: tuple[str | None, str | None]
+    by_address: str
+    by_login: str
+    of_address: throttle.Strikes | None
+    of_login: throttle.Strikes | None
+    last_login_from: str | None
+    digest: bytes
+    match: Match | None
+    """What was found for this credential a moment ago."""
 
 
 def _storable(text: str) -> str:

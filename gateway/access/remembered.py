@@ -49,14 +49,14 @@ class Remembered:
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
     def find(self, digest: bytes) -> Match | None:
-        """The match that was found for *digest* within the last minutes."""
+        """The match that was found for *digest* within the last minutes. From any thread."""
         found = self._known.get(digest)
         if found is None:
             return None
         match, until = found
         if self._clock.monotonic() < until:
             return match
-        del self._known[digest]
+        self._known.pop(digest, None)
         return None
 
     async def once(self, digest: bytes, check: Callable[[], Awaitable[Match]]) -> Match:

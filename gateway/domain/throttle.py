@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 
@@ -30,6 +31,7 @@ PER_ADDRESS = Limit(20, timedelta(minutes=15))
 PER_LOGIN = Limit(10, timedelta(minutes=15))
 
 
+@lru_cache(maxsize=1024)
 def address_subject(address: str) -> str:
     """What the strikes of an address are kept under: an IPv4 address, or the /64 that one IPv6 subscriber holds."""
     parsed: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])

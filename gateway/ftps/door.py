@@ -85,6 +85,7 @@ async def serve(doorway: Doorway) -> None:
             spool=spool,
             intake=intake,
             log_in=access.login,
+            log_in_at_once=access.at_once,
             looking=looking,
             suspects=access.suspects,
             greet=access.greet,

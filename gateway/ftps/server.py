@@ -68,6 +68,8 @@ class Shared:
     log_in: Callable[[str, str, Peer], Any]
     """Access.login: a coroutine function that admits or raises Refusal."""
     looking: Looking
+    log_in_at_once: Callable[[str, str, Peer], Admitted | None] = lambda login, password, peer: None
+    """Access.at_once: admits whoever was verified a moment ago; None: ``log_in`` is to be asked."""
     suspects: Callable[[str], bool] = lambda address: False
     """Access.suspects: whether an address may be banned, so that ``greet`` is to be asked."""
     greet: Callable[[str], Any] | None = None

@@ -151,7 +151,10 @@ class Session(Control):
         """Log in. Raises Refusal."""
         shared = self.shared
         tls = None if self.stream is None else self.stream.version
-        admitted: Admitted = shared.bridge.run(shared.log_in(login, password, Peer(self.address, self.client, tls)))
+        peer = Peer(self.address, self.client, tls)
+        admitted: Admitted | None = shared.log_in_at_once(login, password, peer)
+        if admitted is None:
+            admitted = shared.bridge.run(shared.log_in(login, password, peer))
         account = admitted.account
         self._allowance = Allowance(account, shared)
         self._tree = Tree(

@@ -31,6 +31,7 @@ from typing import Any
 from gateway.clock import Clock
 from gateway.domain.ids import new_id
 from gateway.domain.records import Version, VersionState
+from gateway.processors import roam
 from gateway.recovery import Recovery
 from gateway.spool import Fenced, Hold, Incoming, Spool, boot_id
 from gateway.store import Store, endings, one_by_one, uploads
@@ -107,8 +108,8 @@ class Intake:
         self._patience = patience
         self._changing = threading.Condition()
         self._alone: set[str] = set()
-        self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush")
-        self.ends = ThreadPoolExecutor(ENDS, thread_name_prefix="end")
+        self.flusher = ThreadPoolExecutor(2, thread_name_prefix="flush", initializer=roam)
+        self.ends = ThreadPoolExecutor(ENDS, thread_name_prefix="end", initializer=roam)
 
     def begin(self, source: Source, *, hashing: bool = True) -> Upload:
         """Start a new upload. Raises OSError when the disk refuses."""

@@ -26,6 +26,8 @@ PART = ROWS * WIDTH * 2
 """Bytes of one process's part: cells of 16 bits."""
 KNOWN = 4096
 """Keys whose cells are remembered."""
+AFTER_YOU = 0.005
+"""Seconds that a process which is ``ahead`` leaves to the others to accept the next connection."""
 _MOST = 0xFFFF
 
 
@@ -55,6 +57,7 @@ class Tally:
         whole = memoryview(self._memory)
         self._parts = [whole[SALT + each * PART : SALT + (each + 1) * PART].cast("H") for each in range(of)]
         self._mine = self._parts[place]
+        self.of = of
         self._lock = threading.Lock()
         self._cells = lru_cache(maxsize=KNOWN)(self._find)
 
@@ -103,6 +106,12 @@ class Tally:
         mine = self._mine
         first, second, third = self._cells(key)
         return min(mine[first], mine[second], mine[third])
+
+    def ahead(self, key: str) -> bool:
+        """Whether this process has counted more of *key* than another."""
+        first, second, third = self._cells(key)
+        mine = self.here(key)
+        return any(min(part[first], part[second], part[third]) < mine for part in self._parts)
 
     def _find(self, key: str) -> tuple[int, ...]:
         digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=2 * ROWS, key=self._salt).digest()

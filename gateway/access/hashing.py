@@ -24,6 +24,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
 from gateway.domain.admission import Match
+from gateway.processors import roam
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,9 @@ class Hashing:
             salt_len=16,
             type=Type.ID,
         )
-        self._threads = ThreadPoolExecutor(threads or min(4, os.cpu_count() or 1), thread_name_prefix="argon2")
+        self._threads = ThreadPoolExecutor(
+            threads or min(4, os.cpu_count() or 1), thread_name_prefix="argon2", initializer=roam
+        )
         self._room = waiting
         self._nothing = self._argon2.hash(secrets.token_hex(16))
         self.verifications = 0

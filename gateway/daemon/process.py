@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 
+from gateway import heap, processors
 from gateway.daemon import control
 from gateway.doorway import CannotServe, Doorway
 from gateway.log import configure, get
@@ -35,11 +36,14 @@ def main() -> int:
     die_with(parent)
     line = socket.socket(fileno=descriptor)
     line.set_inheritable(False)
+    heap.keep_small()
     door = _imported(module)
     given = control.receive_open(line)
     if given is None:
         return 0
     configure(given.config.gateway.log_level, given.config.gateway.log_format, name)
+    if given.of > 1:
+        processors.settle(given.place, given.of, from_last=module == "gateway.smtp.door")
     try:
         asyncio.run(_serve(door, name, given, line))
     except CannotServe as error:
@@ -84,11 +88,12 @@ async def _serve(door: object, name: str, given: control.Opening, line: socket.s
     loop = asyncio.get_running_loop()
     line.setblocking(False)
     loop.add_reader(line, _hear, line, doorway)
-    beat = asyncio.create_task(_beat(line))
+    beside = [asyncio.create_task(_beat(line)), asyncio.create_task(heap.give_back())]
     try:
         await door.serve(doorway)  # type: ignore[attr-defined]
     finally:
-        beat.cancel()
+        for task in beside:
+            task.cancel()
         loop.remove_reader(line)
     if not doorway.stopping.is_set():
         raise RuntimeError(f"the {name} door ended without being stopped")

@@ -28,6 +28,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gateway.examine.child import DETAIL, HEADER, checked_name
+from gateway.processors import roaming
 
 MIB = 1 << 20
 ENVIRONMENT = {
@@ -185,15 +186,16 @@ class _Worker:
         self.channel.setblocking(False)
         with theirs:
             try:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "gateway.examine.child", str(os.getpid()), str(niceness)],
-                    stdin=theirs.fileno(),
-                    # What a library prints must not be taken for an answer.
-                    stdout=subprocess.DEVNULL,
-                    env=ENVIRONMENT,
-                    # Not the terminal's Ctrl-C: the parent ends its workers itself, after its transfers.
-                    start_new_session=True,
-                )
+                with roaming():
+                    self.process = subprocess.Popen(
+                        [sys.executable, "-I", "-m", "gateway.examine.child", str(os.getpid()), str(niceness)],
+                        stdin=theirs.fileno(),
+                        # What a library prints must not be taken for an answer.
+                        stdout=subprocess.DEVNULL,
+                        env=ENVIRONMENT,
+                        # Not the terminal's Ctrl-C: the parent ends its workers itself, after its transfers.
+                        start_new_session=True,
+                    )
             except BaseException:
                 self.channel.close()
                 raise

@@ -42,12 +42,14 @@ from gateway.log import get
 from gateway.scarcity import PAUSE, Scarcity
 from gateway.spool import Spool
 from gateway.store import Store
-from gateway.tally import Tally
+from gateway.tally import AFTER_YOU, Tally
 
 log = get(__name__)
 
 POLL = 30.0
 """Seconds an idle thread sleeps at most."""
+SESSIONS = "sessions"
+"""What the tally calls all of them."""
 STACK = 512 << 10
 """Bytes of address space for a session's stack; what is not touched costs no memory."""
 
@@ -118,6 +120,8 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         self.accept_from(self.socket)
 
     def accept_from(self, listening: socket.socket) -> None:
+        if self.shared.tally.ahead(SESSIONS):
+            time.sleep(AFTER_YOU)
         try:
             sock, peer = listening.accept()
         except BlockingIOError:
@@ -156,6 +160,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         except BaseException:
             tally.let_go(_of(address))
             raise
+        tally.add(SESSIONS)
         with self._sessions_lock:
             self.sessions.add(session)
         thread = threading.Thread(target=self._session, args=(session,), name=f"ftps {address}", daemon=True)
@@ -196,6 +201,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
             self.sessions.discard(session)
         if was_here:
             self.shared.tally.let_go(_of(session.address))
+            self.shared.tally.let_go(SESSIONS)
 
     # -- ending ------------------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Rules:
 
 - The session's own thread pumps, BUDGET bytes at a time, and looks after its control connection in between.
 - At most PUMPS sessions pump at once, from a file's first MiB on: more threads would only hand the interpreter lock to
-  and fro. Those that wait get their turn in order.
+  and fro. Those that wait get their turn in order. Whoever pumps so much may run on any processor (``processors``).
 - Nothing moved for ``stall_timeout``: the transfer ends. Types and structures change no byte.
 - An upload's peer is answered with our close_notify at once; a download does not wait for its peer's.
 
@@ -18,10 +18,11 @@ import queue
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any
 
+from gateway import processors
 from gateway.domain.evidence import Ending
 from gateway.ftps.channel import Channel, Watch, cancel, keep_alive
 from gateway.ftps.limits import Throttle
@@ -63,6 +64,7 @@ class _Turn(AbstractContextManager[None]):
 
 
 _turn = _Turn(PUMPS)
+_FREE = nullcontext()
 
 
 class Transfer(Channel):
@@ -87,6 +89,7 @@ class Transfer(Channel):
         self._pause: Any = None
         self._seen = 0
         self._since = self.started
+        self._roams = False
         self._stall = self.later(stall_timeout, self._look)
 
     def _look(self) -> None:
@@ -104,6 +107,15 @@ class Transfer(Channel):
     def progress(self) -> int:
         """Bytes moved, those that wait for their block included."""
         return self.moved + self.stream.held
+
+    def _turn(self, moved: int) -> AbstractContextManager[None]:
+        """What to have while pumping, after so many bytes: from the first MiB on a turn, and any processor."""
+        if moved < FREE_START:
+            return _FREE
+        if not self._roams:
+            self._roams = True
+            processors.roam()
+        return _turn
 
     def pause(self, moved: int, then: Watch) -> bool:
         """Stop for as long as the account's bandwidth asks; True when that is not at once over."""
@@ -133,6 +145,8 @@ class Transfer(Channel):
             self.unwatch()
             self.closed = True
             self.stream.close()
+            if self._roams:
+                processors.keep_home()
 
     def failed(self, error: Exception) -> None:
         self.end(Ending.FAILED, error)
@@ -161,11 +175,8 @@ class Receiving(Transfer):
 
     def can_read(self) -> None:
         before = self.progress
-        if before < FREE_START:
+        with self._turn(before):
             flow = self._pour()
-        else:
-            with _turn:
-                flow = self._pour()
         if flow is None or self.closed:
             return
         if flow.ended:
@@ -235,11 +246,8 @@ class Sending(Transfer):
     def can_write(self) -> None:
         before = self.moved
         try:
-            if before < FREE_START:
+            with self._turn(before):
                 self._send()
-            else:
-                with _turn:
-                    self._send()
         except Exception as error:  # the peer's connection, or the source's disk
             self.end(Ending.RESET if isinstance(error, ConnectionError) else Ending.FAILED, error)
             return

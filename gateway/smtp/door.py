@@ -9,7 +9,6 @@ A crash loses connections, and no message that was answered 250.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -43,23 +42,12 @@ FAILED: Final = "failed"
 RING_EVERY: Final = 0.05
 """Seconds between two such words."""
 
-M_ARENA_MAX: Final = -8
-"""mallopt(3)'s name for it."""
-ARENAS: Final = 2
-"""Heaps of a process's threads: the few that write mail to the disk need none each, which would keep 5 MiB resident."""
-
-GIVE_BACK_EVERY: Final = 10.0
-"""Seconds."""
-
 log = voices.get(__name__)
 
 
 async def serve(doorway: Doorway) -> None:
     """Serve the mail door until *doorway* says stop."""
     config: Config = doorway.config
-    memory = ctypes.CDLL(None)
-    memory.mallopt(M_ARENA_MAX, ARENAS)
-    giving_back = asyncio.create_task(_give_back(memory))
     spool = await asyncio.to_thread(Spool, config.gateway.state_dir)
     store = await Store.open(config.store_url)
     crew = Crew(config.examine.workers, worker_limits(config))
@@ -88,17 +76,9 @@ async def serve(doorway: Doorway) -> None:
             looking.cancel()
             await asyncio.wait({looking})
     finally:
-        giving_back.cancel()
         await authenticator.close()
         await crew.close()
         await store.close()
-
-
-async def _give_back(memory: ctypes.CDLL) -> None:
-    """Give what many sessions needed, and few need now, back to the system: malloc_trim(3), beside the loop."""
-    while True:
-        await asyncio.sleep(GIVE_BACK_EVERY)
-        await asyncio.to_thread(memory.malloc_trim, 0)
 
 
 def _look_inside(doorway: Doorway, examination: Examination) -> asyncio.Task[None] | None:

@@ -13,6 +13,7 @@ from socket import socket
 
 from gateway import log as voices
 from gateway.scarcity import PAUSE, Scarcity
+from gateway.tally import AFTER_YOU
 
 BACKLOG = 1024
 MOST = 100
@@ -22,12 +23,21 @@ log = voices.get(__name__)
 
 
 class Entrance:
-    """Accepts connections on one socket, which it owns; *make* gives each its protocol."""
+    """Accepts connections on one socket, which it owns; *make* gives each its protocol.
 
-    def __init__(self, listening: socket, make: Callable[[], asyncio.BaseProtocol]) -> None:
+    *ahead* says whether another process that accepts on it has fewer of them; None where there is no other.
+    """
+
+    def __init__(
+        self,
+        listening: socket,
+        make: Callable[[], asyncio.BaseProtocol],
+        ahead: Callable[[], bool] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._listening = listening
         self._make = make
+        self._ahead = ahead
         self._greeting: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._scarcity = Scarcity()
@@ -47,7 +57,20 @@ class Entrance:
         self._loop.add_reader(self._listening, self._accept)
 
     def _accept(self) -> None:
-        for _ in range(MOST):
+        if self._ahead is None:
+            self._accept_some(MOST)
+        elif self._ahead():
+            self._loop.remove_reader(self._listening)
+            self._pause = self._loop.call_later(AFTER_YOU, self._accept_after_all)
+        else:
+            self._accept_some(1)
+
+    def _accept_after_all(self) -> None:
+        self._open()
+        self._accept_some(1)
+
+    def _accept_some(self, most: int) -> None:
+        for _ in range(most):
             try:
                 peer, _address = self._listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

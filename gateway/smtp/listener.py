@@ -12,6 +12,7 @@ import math
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import ip_address
 from socket import socket
 
@@ -22,6 +23,7 @@ from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
+from gateway.processors import roam
 from gateway.smtp.connection import Farewell
 from gateway.smtp.entrance import Entrance
 from gateway.smtp.envelope import POSTMASTER, Arrival
@@ -84,7 +86,7 @@ class Listener:
         self._reserve = disk_reserve
         self._room = True
         self._room_looked_at = -math.inf
-        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter")
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter", initializer=roam)
         self._sessions: set[Session] = set()
         self._tally = tally
         self._entrances: list[Entrance] = []
@@ -94,8 +96,9 @@ class Listener:
     async def listen(self, sockets: Sequence[socket]) -> None:
         """Accept connections on *sockets* from now on."""
         loop = asyncio.get_running_loop()
+        ahead = partial(self._tally.ahead, EVERYBODY) if self._tally.of > 1 else None
         for each in sockets:
-            self._entrances.append(Entrance(each, lambda: Session(self, loop)))
+            self._entrances.append(Entrance(each, lambda: Session(self, loop), ahead))
 
     async def close(self, drained: Callable[[Awaitable[object]], Awaitable[bool]]) -> None:
         """Accept nothing more, send idle peers away, wait (as *drained* does) for messages under way, cut the rest."""

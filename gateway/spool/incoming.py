@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.processors import roam
 from gateway.spool.holding import Fenced, Hold, sync_directory
 
 READ_BLOCK = 1 << 20
@@ -238,6 +239,7 @@ class Incoming:
 
     def _hash_prefix(self) -> None:
         """Hash what stands in the file until the writer is caught up with; the writer then goes on by itself."""
+        roam()
         while True:
             with self._mutex:
                 if self._ended or self._fd < 0:

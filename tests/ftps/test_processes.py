@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import gzip
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ import signal
 import socket
 import threading
 import zlib
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -18,9 +20,11 @@ import pytest
 
 from gateway.ftps.limits import Throttle
 from gateway.ftps.ports import Lease, Ports
+from gateway.processors import share
 from gateway.tally import Board, Tally
 from gateway.testing import RunningGateway, running_gateway, until
-from gateway.testing.running import Login, free_range
+from gateway.testing.running import Login, children, free_range
+from gateway.testing.waiting import PATIENCE
 
 LIMITS = {"sessions_per_account": 8, "transfers_per_account": 3, "sessions_per_address": 200}
 SETTINGS = {"ftps": {"processes": 2, "limits": LIMITS}, "smtp": {"enabled": False}}
@@ -49,10 +53,15 @@ def to(gateway: RunningGateway, name: str, login: Login, stack: ExitStack) -> ft
         assert client.sock is not None
         if gateway.serving(client.sock) == name:
             return client
-        client.close()
+        others.append(client)  # closed at once, it would leave who has fewer sessions to get the next one, too
+        if len(others) > 3:
+            others.popleft().close()
         return None
 
+    others: deque[ftplib.FTP_TLS] = deque()
     client = until(there, f"a session with {name}")
+    for other in others:
+        other.close()
     assert client is not None
     stack.callback(client.close)
     return client
@@ -77,6 +86,47 @@ def ended(client: ftplib.FTP_TLS, data: socket.socket) -> str:
 def files(gateway: RunningGateway, login: Login) -> list[dict[str, Any]]:
     listed: list[dict[str, Any]] = gateway.command("file", "list", "--account", login.login)
     return listed
+
+
+def test_those_who_come_together_are_shared_out(gateway: RunningGateway, acme: Login) -> None:
+    """One that got all eight would have its processor busy, and the other nothing to do."""
+    with ExitStack() as stack:
+        for name in NAMES:
+            to(gateway, name, acme, stack)
+        address = gateway.addresses["ftps"]
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
+        for client in clients:
+            client.recv(100)
+        served = Counter(gateway.serving(client) for client in clients)
+    assert min(served[name] for name in NAMES) >= 2, served
+
+
+def roaming(pid: int) -> dict[str, bool]:
+    """A process's threads, and whether each may run on any processor that there is."""
+    everywhere = len(os.sched_getaffinity(0))
+    return {task: len(os.sched_getaffinity(int(task))) == everywhere for task in os.listdir(f"/proc/{pid}/task")}
+
+
+def test_each_has_its_processors_and_a_large_transfer_may_have_any(gateway: RunningGateway, acme: Login) -> None:
+    there = os.sched_getaffinity(0)
+    homes = [os.sched_getaffinity(gateway.pid(name)) for name in NAMES]
+    assert homes == [set(share(tuple(there), place, 2)) for place in range(2)]
+    with ExitStack() as stack:
+        pid = gateway.pid("ftps")
+        client = to(gateway, "ftps", acme, stack)
+        packed = io.BytesIO(gzip.compress(b"small"))
+        assert client.storbinary("STOR small.gz", packed).startswith("226")
+        at_home = {task for task, roams in roaming(pid).items() if not roams}
+        data = begun(client, "STOR large.bin", stack, os.urandom(MOVED))
+        [mover] = until(
+            lambda: at_home & {task for task, roams in roaming(pid).items() if roams}, "the session's thread roams"
+        )
+        assert mover != str(pid)
+        assert ended(client, data).startswith("226")
+        until(lambda: not roaming(pid)[mover], "it is at home again")
+        workers = children(pid)
+        assert workers
+        assert all(os.sched_getaffinity(worker) == there for worker in workers)
 
 
 def test_a_file_sent_to_one_is_there_for_the_other(gateway: RunningGateway, acme: Login) -> None:

@@ -55,6 +55,17 @@ def test_another_process_counts_with_us(board: Board) -> None:
     assert first.add("Acme") == 2
 
 
+def test_who_has_more_than_another_is_ahead(board: Board) -> None:
+    first, second, third = hands(board)
+    assert not first.ahead("sessions")
+    first.add("sessions")
+    second.add("sessions")
+    assert [each.ahead("sessions") for each in (first, second, third)] == [True, True, False]
+    third.add("sessions")
+    assert not any(each.ahead("sessions") for each in (first, second, third))
+    assert not Tally.alone().ahead("sessions")
+
+
 def test_what_a_dead_process_counted_is_forgotten(board: Board) -> None:
     first, second, _ = hands(board)
     first.add("Acme")

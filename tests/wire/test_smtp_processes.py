@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import smtplib
+import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from email.message import EmailMessage
@@ -14,6 +16,7 @@ import pytest
 
 from gateway.smtp.examination import POLL
 from gateway.testing import RunningGateway, running_gateway, until
+from gateway.testing.waiting import PATIENCE
 
 SETTINGS = {
     "smtp": {"processes": 2, "limits": {"sessions_per_address": 12}},
@@ -65,6 +68,17 @@ def both(gateway: RunningGateway, stack: ExitStack) -> dict[str, smtplib.SMTP]:
 def updates(gateway: RunningGateway, sr: str = "12345") -> list[dict[str, object]]:
     shown: list[dict[str, object]] = gateway.command("sr", "show", sr)["updates"]
     return shown
+
+
+def test_those_who_come_together_are_shared_out(gateway: RunningGateway) -> None:
+    with ExitStack() as stack:
+        both(gateway, stack)
+        address = gateway.addresses["smtp"]
+        clients = [stack.enter_context(socket.create_connection(address, PATIENCE)) for _ in range(8)]
+        for client in clients:
+            client.recv(100)
+        served = Counter(gateway.serving(client) for client in clients)
+    assert min(served["smtp"], served["smtp-2"]) >= 2, served
 
 
 def test_what_either_files_is_looked_into(gateway: RunningGateway) -> None:

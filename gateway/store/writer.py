@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.processors import keep_home
 from gateway.store.here import drive
 
 Item = TypeVar("Item")
@@ -213,6 +214,7 @@ class ThreadWriter(_Groups):
             await asyncio.to_thread(self._thread.join)
 
     def _drain(self) -> None:
+        keep_home()  # a thread begins where its maker is, and the first who wrote may have been roaming
         while not self._ended:
             group = self._next()
             began = time.monotonic()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -126,3 +128,36 @@ def test_nor_does_it_break_who_waits(pair: Pair, monkeypatch: pytest.MonkeyPatch
     assert stream.receive() == (b"", Flow.WAITING)
     leave_an_error()
     assert stream.pour(lambda block: None, GULP) is Flow.WAITING
+
+
+@pytest.mark.parametrize("pair", [QuickStream], indirect=True, ids=["quick"])
+def test_threads_leave_no_buffers_of_their_own_behind(pair: Pair) -> None:
+    """With a desk of 300 KiB for each session's thread, 500 idle sessions took 130 MiB and never gave it back."""
+    stream, client = pair
+    desks = len(quick._desks)
+    read, idle = threading.Barrier(21), threading.Event()
+
+    def session(number: int) -> None:
+        with turn:
+            client.sendall(SAMPLE[:100])
+            while (got := stream.receive()) == (b"", Flow.WAITING):
+                pass
+            stream.send(b"220 Hello\r\n")
+            taken[number] = got[0]
+        read.wait()
+        idle.wait()
+
+    turn, taken = threading.Lock(), {}
+    threads = [threading.Thread(target=session, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    read.wait()
+    try:
+        assert set(taken.values()) == {SAMPLE[:100]}
+        assert len(quick._desks) <= desks + 1
+        held = [each for each in gc.get_objects() if type(each) is quick._Desk]
+        assert len(held) <= len(quick._desks), "a desk belongs to a thread"
+    finally:
+        idle.set()
+        for thread in threads:
+            thread.join()

@@ -8,12 +8,12 @@ import sys
 
 MIB = 1 << 20
 HOLES = """
-import asyncio, json
+import asyncio, json, os
 from pathlib import Path
 from gateway import heap
 
 def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 async def main():
     heap.keep_small()

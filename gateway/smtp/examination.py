@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from gateway.domain.ids import new_id
 from gateway.domain.policy import Mark
 from gateway.domain.records import Attachment
 from gateway.examine.worker import Crew, WorkerDied
-from gateway.spool import Spool
+from gateway.spool import Sealed, Spool
 from gateway.store import Store, mails, one_by_one, updates
 
 TASK = "gateway.examine.mail:inspect"
@@ -121,7 +122,7 @@ class Examination:
 
     async def _ask(self, path: Path, parts: Path, mail: str) -> tuple[str, list[str], list[_Part]]:
         """A worker's answer, or what stands in for it: the raw message, with a mark."""
-        whole = _Part(path, "message.eml", None, "message/rfc822", "raw")
+        whole = _Part(path, "message.eml", None, "message/rfc822", "raw", made=False)
         try:
             answer = await self._crew.run(TASK, path=str(path), into=str(parts))
             text, marks, found = _read(answer, parts)
@@ -147,18 +148,11 @@ class Examination:
         kept: list[Attachment] = []
         try:
             for position, part in enumerate(found, start=1):
-                incoming = self._spool.begin(new_id())
-                try:
-                    with open(part.path, "rb") as file:
-                        while block := file.read(BLOCK):
-                            incoming.write(memoryview(block))
-                    sealed = incoming.seal()
-                except BaseException:
-                    incoming.discard()
-                    raise
+                version = new_id()
+                sealed = self._spool.adopt(part.path, version) if part.made else self._copy(part.path, version)
                 kept.append(
                     Attachment(
-                        id=incoming.path.name,
+                        id=version,
                         position=position,
                         name=part.name,
                         original=part.original,
@@ -173,6 +167,17 @@ class Examination:
             self._forget(kept)
             raise
         return kept
+
+    def _copy(self, path: Path, version: str) -> Sealed:
+        incoming = self._spool.begin(version)
+        try:
+            with open(path, "rb") as file:
+                while block := file.read(BLOCK):
+                    incoming.write(memoryview(block))
+            return incoming.seal()
+        except BaseException:
+            incoming.discard()
+            raise
 
     def _forget(self, kept: Sequence[Attachment]) -> None:
         for each in kept:
@@ -191,22 +196,26 @@ class _Part:
     original: str | None
     content_type: str
     kind: str
+    made: bool = True
+    """Whether the worker made it, for this alone."""
 
 
 def _read(answer: Mapping[str, Any], parts: Path) -> tuple[str, list[str], list[_Part]]:
     """A worker's answer. It may have been taken over by what it read, so no shape and no name is believed.
 
-    Raises KeyError, TypeError, ValueError.
+    Raises KeyError, TypeError, ValueError, OSError.
     """
     text = answer["text"]
     if not isinstance(text, str | None):
         raise TypeError("the text is no text")
     marks = [_word(mark) for mark in answer["marks"]]
-    found = []
+    found, seen = [], set()
     for part in answer["attachments"]:
         path = parts / _word(part["file"])
-        if not path.is_file() or path.is_symlink():
-            raise ValueError(f"no file: {path.name}")
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or path in seen:
+            raise ValueError(f"no file of its own: {path.name}")
+        seen.add(path)
         original = part["original"]
         found.append(
             _Part(

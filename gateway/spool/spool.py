@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway.domain.ids import is_id, new_id
-from gateway.spool import holding
+from gateway.spool import adopting, holding
 from gateway.spool.holding import Fenced, Hold, sync_directory
-from gateway.spool.incoming import READ_BLOCK, Incoming
+from gateway.spool.incoming import READ_BLOCK, Incoming, Sealed
 
 SHARDS = [f"{number:02x}" for number in range(256)]
 
@@ -54,6 +54,10 @@ class Spool:
     def begin(self, upload: str, *, hashing: bool = True) -> Incoming:
         """Start an upload under its id. With *hashing* false the hash is taken when it is asked for."""
         return self._register(upload, self._new(upload, hashing).create())
+
+    def adopt(self, path: Path, version: str) -> Sealed:
+        """Make a file below *root* that somebody else wrote a version; it is moved. Raises OSError, ValueError."""
+        return adopting.adopt(path, lambda sha256: self.path(sha256, version))
 
     def hold(self, upload: str, sha256: str | None = None, *, search: bool = False) -> Hold | None:
         """Hold an upload that lies under ``incoming``, or sealed with *sha256*, or with *search* wherever it is sealed.

@@ -237,6 +237,49 @@ def test_a_seal_that_fails_leaves_a_partial_that_can_be_resumed(spool: Spool, wh
     assert again.seal().size == 12
 
 
+@pytest.mark.parametrize("size", [0, 1, 1 << 18, len(BYTES)])
+def test_a_file_that_somebody_else_wrote_becomes_a_version_as_it_is(spool: Spool, size: int) -> None:
+    made, version = spool.root / "made", new_id()
+    made.write_bytes(BYTES[:size])
+    inode = made.stat().st_ino
+    sealed = spool.adopt(made, version)
+    assert (sealed.sha256, sealed.size) == (hashlib.sha256(BYTES[:size]).hexdigest(), size)
+    assert sealed.path == spool.path(sealed.sha256, version)
+    assert sealed.path.read_bytes() == BYTES[:size]
+    assert sealed.path.stat().st_mode & 0o777 == 0o400
+    assert sealed.path.stat().st_ino == inode, "it was copied"
+    assert not made.exists()
+
+
+@pytest.mark.parametrize("where", ["os:fsync", "os:rename", "gateway.spool.adopting:sync_directory"])
+def test_an_adoption_that_fails_leaves_the_file_where_it_was(spool: Spool, where: str) -> None:
+    made = spool.root / "made"
+    made.write_bytes(b"first")
+    with Faults(Fault(where, what="ENOSPC")), pytest.raises(OSError, match="No space"):
+        spool.adopt(made, new_id())
+    assert made.read_bytes() == b"first"
+    assert [*spool.all_files()] == []
+    assert spool.adopt(made, new_id()).size == 5
+
+
+def test_what_has_another_name_or_is_no_file_is_not_adopted(spool: Spool) -> None:
+    secret, made = spool.root / "secret", spool.root / "made"
+    secret.write_bytes(b"somebody's")
+    made.hardlink_to(secret)
+    with pytest.raises(ValueError, match="no file of its own"):
+        spool.adopt(made, new_id())
+    made.unlink()
+    made.symlink_to(secret)
+    with pytest.raises(OSError, match="symbolic link"):
+        spool.adopt(made, new_id())
+    made.unlink()
+    os.mkfifo(made)
+    with pytest.raises(ValueError, match="no file of its own"):
+        spool.adopt(made, new_id())
+    assert secret.stat().st_mode & 0o200
+    assert [*spool.all_files()] == []
+
+
 def test_a_resumption_that_brought_nothing_costs_nothing(spool: Spool) -> None:
     upload = new_id()
     incoming = spool.begin(upload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import smtplib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -142,6 +143,39 @@ def test_a_workers_answer_is_not_believed(
         assert [each.name for each in update.attachments] == ["message.eml"]
 
 
+@pytest.mark.parametrize("second", ["the same", "a second name", "a link", "a pipe", "a folder"])
+def test_a_worker_gives_away_only_files_of_its_own(
+    furnished: Furnished, state: Path, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    """They are moved into the spool: nobody else may have a name for them there."""
+    secret = state / "secret"
+    secret.write_bytes(b"not yours")
+
+    async def lies(self: Crew, task: str, /, into: str, **arguments: Any) -> Any:
+        one, two = Path(into) / "0001", Path(into) / "0002"
+        one.write_bytes(b"1")
+        match second:
+            case "a second name":
+                two.hardlink_to(secret)
+            case "a link":
+                two.symlink_to(secret)
+            case "a pipe":
+                os.mkfifo(two)
+            case "a folder":
+                two.mkdir()
+        facts = {"name": "x", "original": None, "content_type": "text/plain", "kind": "attachment"}
+        files = ["0001", "0001" if second == "the same" else "0002"]
+        return {"text": "", "marks": [], "attachments": [{"file": file, **facts} for file in files]}
+
+    monkeypatch.setattr(Crew, "run", lies)
+    with furnished() as door:
+        send(door, with_attachments("SR# 12345", ("a", b"1")))
+        [update] = examined(door)
+        assert "unparseable" in update.marks
+        assert [each.name for each in update.attachments] == ["message.eml"]
+    assert secret.read_bytes() == b"not yours"
+
+
 def test_what_a_crash_left_unexamined_is_examined_at_the_next_start(
     furnished: Furnished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,20 +192,22 @@ def test_what_a_crash_left_unexamined_is_examined_at_the_next_start(
 
 
 def test_a_disk_that_fails_while_attachments_are_kept_leaves_the_update_for_later(
-    furnished: Furnished, monkeypatch: pytest.MonkeyPatch
+    furnished: Furnished, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(examination, "RETRY", 0.0)
-    begin, failures = Spool.begin, [OSError(28, "No space left on device")]
+    adopt, failures = Spool.adopt, [OSError(28, "No space left on device")]
 
-    def fails_once(self: Spool, upload: str, **options: Any) -> Any:
-        if failures:
+    def fails_once(self: Spool, path: Path, version: str) -> Any:
+        if failures and path.name == "0002":
             raise failures.pop()
-        return begin(self, upload, **options)
+        return adopt(self, path, version)
 
-    monkeypatch.setattr(Spool, "begin", fails_once)
+    monkeypatch.setattr(Spool, "adopt", fails_once)
     monkeypatch.setattr(examination, "POLL", 0.05)
     with furnished() as door:
-        send(door, with_attachments("SR# 12345", ("a", b"1")))
+        send(door, with_attachments("SR# 12345", ("a", b"1"), ("b", b"2")))
         [update] = examined(door)
-        assert [each.name for each in update.attachments] == ["a"]
+        assert not failures
+        assert [each.name for each in update.attachments] == ["a", "b"]
         assert "unparseable" not in update.marks
+        assert len(list(Spool(state).all_files())) == 2, "what was kept before it failed is gone"

@@ -36,8 +36,8 @@ ENVIRONMENT = {
     "LC_ALL": "C.UTF-8",
     # glibc reserves 64 MiB of address space per thread otherwise, which counts against the memory limit.
     "MALLOC_ARENA_MAX": "1",
-    # A mail and its parts are looked at in pieces of megabytes. By glibc's own judgement each is fetched from the system,
-    # page by page, and given back: half the time of a look at 5 MiB. Up to this size they are taken from what is there.
+    # A mail and its parts are looked at in pieces of megabytes. By glibc's own judgement each is fetched from the
+    # system, page by page, and given back: half the time of a look at 5 MiB. Up to this size what is there serves.
     "MALLOC_MMAP_THRESHOLD_": str(8 * MIB),
     "MALLOC_TRIM_THRESHOLD_": str(16 * MIB),
 }

@@ -16,7 +16,9 @@ _TAILS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 
 
 EVEN_LEAST = 4096
-"""Bytes of a block from which on it is worth to look first whether its lines are of one length."""
+"""Bytes of a block from which on it is worth to look first whether its lines are of one length …"""
+LINE_LEAST = 32
+"""… and with its CR LF the shortest: the slices grow with the number of lines."""
 
 
 def is_even(block: bytes | bytearray) -> bool:
@@ -26,7 +28,7 @@ def is_even(block: bytes | bytearray) -> bool:
     """
     first = block.find(b"\r\n")
     length = block.find(b"\r\n", first + 2) - first
-    if first < 0 or length < 2:
+    if first < 0 or length < LINE_LEAST:
         return False
     returns, feeds = block[first::length], block[first + 1 :: length]
     count = len(returns)

@@ -28,8 +28,8 @@ SMALL = 64 * 1024
 HEAD_MOST = 256 * 1024
 """The largest header that is read; no mail program makes one like it."""
 WRITE_SIZE = 192 * 1024
-"""Bytes gathered before a thread writes them: handing over costs about as much as writing them. With what has arrived
-meanwhile (``stream``) a session holds less than 1 MiB."""
+"""Bytes gathered before a thread writes them: handing over costs about as much as writing them. With the block that
+passes that, and what has arrived meanwhile (``stream``), a session holds less than 1 MiB."""
 
 log = voices.get(__name__)
 _Result = TypeVar("_Result")
@@ -46,7 +46,9 @@ class Letter:
         self._spool = spool
         self._disk = disk
         self._limit = limit
-        self._held = bytearray()
+        self._held = bytearray()  # until it is known to be large
+        self._blocks: list[bytes | bytearray] = []  # of a large one: what no thread has written yet
+        self._gathered = 0
         self._headers: Headers | None = None
         self._key: ContentKey | None = None
         self._file: Incoming | None = None
@@ -84,14 +86,20 @@ class Letter:
         if self.size > self._limit:
             await self._spoil(Fault.TOO_LARGE)
             return
-        self._held += block
-        if len(self._held) < (WRITE_SIZE if self._file is not None else SMALL + 1):
-            return
-        await self._write()
+        if self._file is None:
+            self._held += block
+            if len(self._held) <= SMALL or not await self._read_header():
+                return
+            self._blocks, self._held = [self._held], bytearray()
+        else:
+            self._blocks.append(block)
+        self._gathered += len(block)
+        if self._gathered >= WRITE_SIZE or self._file is None:
+            await self._write()
 
     async def settle(self) -> None:
         """The message is over: bring what is still in memory to the file, if there is one."""
-        if self._file is not None and self._held and self.fault is None:
+        if self._blocks and self.fault is None:
             await self._write()
 
     async def seal(self) -> Sealed:
@@ -104,6 +112,7 @@ class Letter:
     async def discard(self) -> None:
         """Throw the message away; harmless when it was sealed or is small."""
         self._held.clear()
+        self._blocks.clear()
         if self._file is not None:
             file, self._file = self._file, None
             await self._in_thread(file.discard)
@@ -118,32 +127,37 @@ class Letter:
         """Whether its bytes are on their way to the spool."""
         return self._file is not None or self.sealed is not None
 
+    async def _read_header(self) -> bool:
+        """Read the header of a large message; whether all of it is there."""
+        end = self._held.find(b"\r\n\r\n")
+        if end < 0 and not self._held.startswith(b"\r\n"):
+            if len(self._held) >= HEAD_MOST:
+                await self._spoil(Fault.HEADER_TOO_LARGE)
+            return False
+        self._headers = split(bytes(self._held[: end + 4] if end >= 0 else self._held[:2]))
+        self._key = ContentKey(self._headers)
+        return True
+
     async def _write(self) -> None:
-        body_at = 0
-        if self._key is None:
-            end = self._held.find(b"\r\n\r\n")
-            if end < 0 and not self._held.startswith(b"\r\n"):
-                if len(self._held) >= HEAD_MOST:
-                    await self._spoil(Fault.HEADER_TOO_LARGE)
-                return  # the header goes on
-            self._headers = split(bytes(self._held[: end + 4] if end >= 0 else self._held[:2]))
-            self._key = ContentKey(self._headers)
-            body_at = self._headers.body_at
-        block, self._held = self._held, bytearray()
+        blocks, self._blocks, self._gathered = self._blocks, [], 0
         try:
-            await self._in_thread(lambda: self._append(block, body_at))
+            await self._in_thread(lambda: self._append(blocks))
         except OSError as error:
             log.error("a message can't be written", id=self.id, error=error)
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             await self._spoil(Fault.DISK_FULL if full else Fault.DISK_FAILED)
 
-    def _append(self, block: bytearray, body_at: int) -> None:
+    def _append(self, blocks: list[bytes | bytearray]) -> None:
+        assert self._key is not None
+        body_at = 0
         if self._file is None:
             self._file = self._spool.begin(self.id)
-        assert self._key is not None
-        with memoryview(block) as view:
-            self._file.write(view)
-            self._key.update(view[body_at:])
+            body_at = self.headers.body_at  # all of the header is in the first block
+        for block in blocks:
+            with memoryview(block) as view:
+                self._file.write(view)
+                self._key.update(view[body_at:])
+            body_at = 0
 
     async def _spoil(self, fault: Fault) -> None:
         """It can't be taken any more: keep what the ledger needs of it, and throw the rest away as it comes."""

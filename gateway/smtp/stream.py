@@ -14,8 +14,10 @@ from typing import cast
 HIGH_WATER = 96 * 1024
 """Bytes held before the transport is told to wait. One ``recv`` of asyncio's (256 KiB) may come on top."""
 
-BLOCK_MOST = 192 * 1024
-"""Bytes handed over at once: what is done with a block copies it once or twice."""
+BLOCK_MOST = 256 * 1024
+"""Bytes handed over at once, as much as one ``recv`` of asyncio's brings."""
+LARGE = 16 * 1024
+"""Bytes that come at once and are no commands: a message. They are handed over as they came, not copied."""
 
 
 class LineTooLong(Exception):
@@ -32,6 +34,7 @@ class Incoming(asyncio.StreamReader):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(limit=HIGH_WATER, loop=loop)
         self._held = bytearray()
+        self._fresh: bytes | bytearray | memoryview = b""  # a large piece behind what is held, as it came
         self._ended = False
         self._failure: Exception | None = None
         self._interruption: Exception | None = None
@@ -51,11 +54,20 @@ class Incoming(asyncio.StreamReader):
 
     def feed_data(self, data: bytes | bytearray | memoryview) -> None:  # type: ignore[override]
         self.moved_at = self._event_loop.time()
-        self._held += data
+        if len(data) >= LARGE and not self._held and not self._fresh:
+            self._fresh = data
+        else:
+            self._gather()
+            self._held += data
         self._wake()
-        if len(self._held) > HIGH_WATER and not self._resting and self._source is not None:
+        if len(self._held) + len(self._fresh) > HIGH_WATER and not self._resting and self._source is not None:
             self._source.pause_reading()
             self._resting = True
+
+    def _gather(self) -> None:
+        if self._fresh:
+            self._held += self._fresh
+            self._fresh = b""
 
     def feed_eof(self) -> None:
         self._ended = True
@@ -69,7 +81,7 @@ class Incoming(asyncio.StreamReader):
         return self._failure
 
     def at_eof(self) -> bool:
-        return self._ended and not self._held
+        return self._ended and not len(self)
 
     def _wake(self) -> None:
         if self._waiting is not None:
@@ -80,7 +92,7 @@ class Incoming(asyncio.StreamReader):
     # --- the session's side ---
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._held) + len(self._fresh)
 
     def __bool__(self) -> bool:
         return True
@@ -88,6 +100,7 @@ class Incoming(asyncio.StreamReader):
     @property
     def has_line(self) -> bool:
         """Whether a whole command line is here: a peer may send several at once (PIPELINING, RFC 2920)."""
+        self._gather()
         return b"\n" in self._held
 
     def interrupt(self, reason: Exception) -> None:
@@ -115,9 +128,9 @@ class Incoming(asyncio.StreamReader):
     async def drain_away(self) -> None:
         """Throw away what the peer still sends, until it ends the connection."""
         while not self._ended:
-            self._held.clear()
+            self.discard()
             await self._arrival()
-        self._held.clear()
+        self.discard()
 
     # What aiosmtpd's reader of the PROXY protocol uses:
 
@@ -127,24 +140,28 @@ class Incoming(asyncio.StreamReader):
 
     async def readexactly(self, n: int) -> bytes:
         """*n* bytes. Raises PeerGone."""
-        while len(self._held) < n:
+        while len(self) < n:
             await self.more()
+        self._gather()
         taken = bytes(self._held[:n])
         del self._held[:n]
         return taken
 
     async def readuntil(self, separator: bytes = b"\n") -> bytes:  # type: ignore[override]
         """Up to and with *separator*. Raises PeerGone, LineTooLong."""
+        self._gather()
         while (end := self._held.find(separator)) < 0:
             if len(self._held) > HIGH_WATER:
                 raise LineTooLong
             await self.more()
+            self._gather()
         return await self.readexactly(end + len(separator))
 
     async def line(self, limit: int) -> bytes:
         """The next command line with its line end. Raises LineTooLong, PeerGone."""
         searched = 0
         too_long = False
+        self._gather()
         while (end := self._held.find(b"\n", searched)) < 0:
             searched = len(self._held)
             if searched > limit:
@@ -152,22 +169,32 @@ class Incoming(asyncio.StreamReader):
                 self._held.clear()
                 searched = 0
             await self.more()
+            self._gather()
         line = bytes(self._held[: end + 1])
         del self._held[: end + 1]
         if too_long or len(line) > limit:
             raise LineTooLong
         return line
 
-    async def block(self, most: int = BLOCK_MOST) -> bytearray:
+    async def block(self, most: int = BLOCK_MOST) -> bytes | bytearray:
         """What is here, at most *most* bytes, waiting until there is something. Raises PeerGone."""
-        while not self._held:
+        while not len(self):
             await self.more()
         most = min(most, BLOCK_MOST)
+        block: bytes | bytearray
+        if not self._held and isinstance(self._fresh, bytes) and len(self._fresh) <= most:
+            block, self._fresh = self._fresh, b""
+            return self._taken(block)
+        self._gather()
         if len(self._held) > most:
             block = self._held[:most]
             del self._held[:most]
         else:
             block, self._held = self._held, bytearray()
+        return self._taken(block)
+
+    def _taken(self, block: bytes | bytearray) -> bytes | bytearray:
+        """There is room for more, perhaps."""
         if self._resting and self._source is not None and not self._ended and len(self._held) <= HIGH_WATER:
             self._resting = False
             self._source.resume_reading()
@@ -176,10 +203,12 @@ class Incoming(asyncio.StreamReader):
     def unread(self, rest: bytes | bytearray) -> None:
         """Give back what came after the end of a message: the next commands."""
         if rest:
+            self._gather()
             self._held[:0] = rest
 
     def discard(self) -> int:
         """Forget what was sent before TLS (RFC 3207 §4.2: it could be anybody's); return how much it was."""
-        count = len(self._held)
+        count = len(self)
         self._held.clear()
+        self._fresh = b""
         return count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import random
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from gateway.domain.policy import Fault
 from gateway.smtp.data import DataReader
 from gateway.smtp.letter import HEAD_MOST, SMALL, Letter
-from gateway.smtp.stream import BLOCK_MOST, HIGH_WATER, Incoming, LineTooLong, PeerGone
+from gateway.smtp.stream import BLOCK_MOST, HIGH_WATER, LARGE, Incoming, LineTooLong, PeerGone
 from gateway.spool import Spool
 
 HEADER = b"From: a@example.com\r\nSubject: x\r\n\r\n"
@@ -74,11 +75,15 @@ async def test_a_fault_throws_the_rest_away_and_leaves_no_file(spool: Spool, dis
         assert list(spool.incoming.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [b"ab\r\n", b"x" * 30 + b"\r\n", b"x" * 76 + b"\r\n", b"x" * 70 + b"\r\n" + b"y" * 9 + b"\r\n.z\r\n", b"x" * 1000],
+)
 async def test_smtp_5_one_session_holds_less_than_a_mebibyte_whatever_the_message(
-    spool: Spool, disk: ThreadPoolExecutor
+    spool: Spool, disk: ThreadPoolExecutor, lines: bytes
 ) -> None:
     letter, reader = Letter(spool, disk, 1 << 30), DataReader()
-    block = b"ab\r\n" * (BLOCK_MOST // 4)
+    block = lines * (BLOCK_MOST // len(lines))
     await letter.take(reader.feed(HEADER + block * 2))
     tracemalloc.start()
     try:
@@ -113,6 +118,41 @@ async def test_the_peer_waits_while_nobody_reads() -> None:
     assert transport.paused
     assert len(await inbox.block()) == HIGH_WATER + 1
     assert not transport.paused
+
+
+async def test_a_large_piece_is_handed_over_as_it_came() -> None:
+    inbox = Incoming(asyncio.get_running_loop())
+    piece = b"x" * LARGE
+    inbox.feed_data(piece)
+    assert len(inbox) == LARGE
+    assert await inbox.block() is piece
+
+
+@pytest.mark.parametrize("seed", range(50))
+async def test_however_it_comes_and_is_read_it_is_what_was_sent(seed: int) -> None:
+    chance = random.Random(seed)
+    inbox, sent, read = Incoming(asyncio.get_running_loop()), bytearray(), bytearray()
+    while len(sent) < 1 << 20:
+        for _ in range(chance.randrange(1, 4)):
+            piece = chance.choice([b"NOOP\r\n", chance.randbytes(30), chance.randbytes(LARGE), b"z" * 100_000 + b"\n"])
+            sent += piece
+            inbox.feed_data(piece)
+        assert len(inbox) == len(sent) - len(read)
+        assert inbox.has_line == (b"\n" in sent[len(read) :])
+        match chance.randrange(4):
+            case 0:
+                read += await inbox.block(chance.choice([10, LARGE, BLOCK_MOST]))
+            case 1:
+                read += await inbox.readexactly(chance.randrange(len(inbox)))
+            case 2 if inbox.has_line:
+                read += await inbox.line(1 << 20)
+            case 3:
+                block = await inbox.block()
+                inbox.unread(block[5:])
+                read += block[:5]
+        assert sent.startswith(read)
+    assert inbox.discard() == len(sent) - len(read)
+    assert len(inbox) == 0
 
 
 @pytest.mark.parametrize("wire", [b"NOOP\r\nQUIT\r\n", b"NOOP\nQUIT\n"])

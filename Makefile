@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clients lock docs clean bench crash year
+.PHONY: setup run test lint clients lock docs clean bench crash soak year
 
 # `run` needs the gateway alone (requirements-run.lock); `setup` adds the test tools (requirements.lock). Both locks
 # hold every package with its version and hashes, so pip has nothing to resolve.
@@ -62,6 +62,10 @@ bench: setup clients
 # The crash tests at length: 500 uploads by mixed clients, 20 kills, under three seeds; the suite has them in a short form.
 crash: setup clients
 	for seed in 1 2 3; do GATEWAY_CRASH_UPLOADS=500 GATEWAY_CRASH_KILLS=20 GATEWAY_CRASH_SEED=$$seed $(BIN)/pytest -q tests/crash || exit 1; done
+
+# Half an hour of customers who come and go; the suite has it in a short form.
+soak: setup clients
+	GATEWAY_SOAK_LAPS=40 GATEWAY_SOAK_SECONDS=40 $(BIN)/pytest -q -s tests/soak
 
 # Both locks name the same versions: the second is the first without the test tools.
 RESOLVE := uv pip compile --quiet --no-emit-index-url --no-header --generate-hashes --universal --python-version 3.11

@@ -158,6 +158,7 @@ class Letter:
                 self._file.write(view)
                 self._key.update(view[body_at:])
             body_at = 0
+        blocks.clear()  # else they live until the executor lets go of its work, beside those that come next
 
     async def _spoil(self, fault: Fault) -> None:
         """It can't be taken any more: keep what the ledger needs of it, and throw the rest away as it comes."""

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import random
 import tracemalloc
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,14 @@ async def test_a_fault_throws_the_rest_away_and_leaves_no_file(spool: Spool, dis
 async def test_smtp_5_one_session_holds_less_than_a_mebibyte_whatever_the_message(
     spool: Spool, disk: ThreadPoolExecutor, lines: bytes
 ) -> None:
-    letter, reader = Letter(spool, disk, 1 << 30), DataReader()
+    class Slow(Executor):
+        """Lets go of its work when the next comes: a thread may, when it is not its turn."""
+
+        def submit(self, work: Callable[..., Any], /, *given: Any, **named: Any) -> Future[Any]:
+            self.last = work
+            return disk.submit(work, *given, **named)
+
+    letter, reader = Letter(spool, Slow(), 1 << 30), DataReader()
     block = lines * (BLOCK_MOST // len(lines))
     await letter.take(reader.feed(HEADER + block * 2))
     tracemalloc.start()

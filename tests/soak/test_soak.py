@@ -9,6 +9,7 @@ an hour). ``-s`` shows each rest.
 
 from __future__ import annotations
 
+import ftplib
 import os
 import random
 import socket
@@ -36,6 +37,13 @@ MORE_DESCRIPTORS, MORE_THREADS = 24, 12
 MORE_MIB = 16
 ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER that makes close() send RST."""
+
+
+def abort(connection: socket.socket | None) -> None:
+    """End a connection with RST."""
+    assert connection is not None
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
+    connection.close()
 
 
 @dataclass(frozen=True)
@@ -96,20 +104,28 @@ class Customer(Somebody):
             self.told[name] = upload(client, name, self.content(name))
         client.quit()
 
+    def cut(self, client: ftplib.FTP_TLS, name: str) -> None:
+        """Break off an upload anywhere: RST on the data connection."""
+        content = self.content(name)
+        data, _ = client.ntransfercmd(f"STOR {name}")
+        data.sendall(content[: self.chance.randrange(1, len(content))])
+        abort(data)
+
     def is_cut_and_goes_on(self) -> None:
         name = self.new_name()
-        content = self.content(name)
-        sent = self.chance.randrange(1, len(content))
         client = connect(self.gateway, self.account)
-        data, _ = client.ntransfercmd(f"STOR {name}")
-        data.sendall(content[:sent])
-        for each in (data, client.sock):
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABORT)
-            each.close()
-        again = connect(self.gateway, self.account)
-        there = until(lambda: again.size(name) if name in again.nlst() else None, "the partial is listed") or 0
-        self.told[name] = upload(again, name, content, min(there, sent))
-        again.close()
+        self.cut(client, name)
+        cut = client.getmultiline()
+        assert cut.startswith("426"), cut
+        there = client.size(name) if name in client.nlst() else None  # a RST can overtake what was sent before it
+        self.told[name] = upload(client, name, self.content(name), there)
+        client.quit()
+
+    def is_cut_and_gives_up(self) -> None:
+        client = connect(self.gateway, self.account)
+        self.cut(client, f"given-up-{self.new_name()}")
+        abort(client.sock)
+        client.close()
 
     def fetches_one(self) -> None:
         names = [name for name, told in self.told.items() if told.kept]
@@ -126,7 +142,7 @@ class Customer(Somebody):
             if self.chance.random() < 0.5:
                 wire.command("AUTH TLS")
 
-    what = (sends_files, sends_files, is_cut_and_goes_on, fetches_one, hangs_up)
+    what = (sends_files, sends_files, is_cut_and_goes_on, is_cut_and_gives_up, fetches_one, hangs_up)
 
 
 class Writer(Somebody):

@@ -16,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench import report, startup
-from bench.cases import CASES, POSTFIX, PURE_FTPD, Case
+from bench.cases import CASES, POSTFIX, PURE_FTPD, PURE_FTPD_HASH, Case
 from bench.cushion import Cushion
 from bench.gateways import Gateway
 from bench.peers import Server, postfix, pure_ftpd
@@ -95,7 +96,11 @@ def measured(cases: list[Case], where: Path, reps: int) -> Iterator[dict[str, An
 
 def start(name: str, where: Path) -> Server:
     """Start the server of this name; what it keeps lies below *where*."""
-    peers: dict[str, Callable[[Path, Path], Server]] = {PURE_FTPD: pure_ftpd, POSTFIX: postfix}
+    peers: dict[str, Callable[[Path, Path], Server]] = {
+        PURE_FTPD: pure_ftpd,
+        PURE_FTPD_HASH: partial(pure_ftpd, own_hash=True),
+        POSTFIX: postfix,
+    }
     return peers[name](WORK, where) if name in peers else Gateway(name, where)
 
 

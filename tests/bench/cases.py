@@ -15,6 +15,7 @@ COLD = "gateway, every login cold"
 SLOW_1MS = "gateway, each flush 1 ms"
 SLOW_2MS = "gateway, each flush 2 ms"
 PURE_FTPD = "Pure-FTPd"
+PURE_FTPD_HASH = "Pure-FTPd, its own hash"
 POSTFIX = "Postfix"
 
 
@@ -106,6 +107,18 @@ FTPS = (
         (GATEWAY, COLD, PURE_FTPD),
         LOGINS,
         (Bound("per_s", GATEWAY, "≥", 2.0, PURE_FTPD),),
+    ),
+    Case(
+        "login16-hash",
+        "16 logins at once, beside Pure-FTPd with the password as its own tool keeps it",
+        "ftpload",
+        "-m login -c 16 -n 16 -s 1K",
+        (GATEWAY, COLD, PURE_FTPD_HASH),
+        LOGINS,
+        (
+            Bound("per_s", GATEWAY, "≥", 2.0, PURE_FTPD_HASH),
+            Bound("per_s", COLD, "≥", 2.0, PURE_FTPD_HASH),
+        ),
     ),
     Case(
         "idle500",

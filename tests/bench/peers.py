@@ -111,8 +111,8 @@ def certificate(folder: Path) -> tuple[Path, Path]:
     return chain, key
 
 
-def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+def _run(*command: str, cwd: Path | None = None, stdin: str = "") -> str:
+    done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -121,39 +121,49 @@ def _run(*command: str, cwd: Path | None = None) -> str:
 # -- Pure-FTPd ---------------------------------------------------------------------------------------------------------
 
 
-def pure_ftpd(work: Path, where: Path) -> Server:
-    """Unpack Pure-FTPd below *work* and start it; what is uploaded lies below *where*."""
+def pure_ftpd(work: Path, where: Path, *, own_hash: bool = False) -> Server:
+    """Unpack Pure-FTPd below *work* and start it; what is uploaded lies below *where*.
+
+    With *own_hash* the password is kept as its tool keeps it (argon2id: seconds a login), else under the cheapest hash
+    that it knows, so that the sessions alone are compared.
+    """
+    name = "pure-ftpd-own-hash" if own_hash else "pure-ftpd"
     root = work / "pure-ftpd"
     if not (root / "usr/sbin/pure-ftpd").exists():
         root.mkdir(parents=True, exist_ok=True)
         _run("apt-get", "download", "-qq", "pure-ftpd", "pure-ftpd-common", cwd=root)
         for package in root.glob("*.deb"):
             _run("dpkg", "-x", package.name, ".", cwd=root)
-    home = where / "pure-ftpd"
+    home = where / name
     home.mkdir(parents=True, exist_ok=True)
     nobody = pwd.getpwnam("nobody")
     os.chown(home, nobody.pw_uid, nobody.pw_gid)
-    pem, database = root / "bench.pem", root / "users.pdb"
+    pem, users, database = root / "bench.pem", root / f"{name}.users", root / f"{name}.pdb"
     pem.write_text("".join(file.read_text() for file in reversed(certificate(work))))
-    # The cheapest hash it knows: its own default costs seconds a login here, and only the sessions are to be compared.
-    cheap = _run("openssl", "passwd", "-1", "bench").strip()
-    (root / "users").write_text(f"bench:{cheap}:{nobody.pw_uid}:{nobody.pw_gid}::{home}/./::::::::::::\n")
-    _run(str(root / "usr/bin/pure-pw"), "mkdb", str(database), "-f", str(root / "users"))
+    pure_pw = str(root / "usr/bin/pure-pw")
+    users.unlink(missing_ok=True)
+    if own_hash:
+        by = ("-u", str(nobody.pw_uid), "-g", str(nobody.pw_gid), "-d", str(home), "-f", str(users))
+        _run(pure_pw, "useradd", "bench", *by, stdin="bench\nbench\n")
+    else:
+        cheap = _run("openssl", "passwd", "-1", "bench").strip()
+        users.write_text(f"bench:{cheap}:{nobody.pw_uid}:{nobody.pw_gid}::{home}/./::::::::::::\n")
+    _run(pure_pw, "mkdb", str(database), "-f", str(users))
     port = free_port()
     command = [
         str(root / "usr/sbin/pure-ftpd"),
         # It lets in half as many users as it has passive ports, whatever -c says.
         *("-S", f"127.0.0.1,{port}", "-Y", "3", "-2", str(pem), "-l", f"puredb:{database}", "-A", "-E", "-H"),
-        *("-c", "2000", "-C", "2000", "-p", "61400:63400", "-u", "100", "-g", str(root / "pid")),
+        *("-c", "2000", "-C", "2000", "-p", "61400:63400", "-u", "100", "-g", str(root / f"{name}.pid")),
     ]
-    process, group = _start(command, "pure-ftpd", work)
+    process, group = _start(command, name, work)
     wait_for_greeting(port, process)
 
     def clear() -> None:
         for file in home.iterdir():
             file.unlink()
 
-    return Server("Pure-FTPd", port, process, group, clear=clear)
+    return Server("Pure-FTPd, its own hash" if own_hash else "Pure-FTPd", port, process, group, clear=clear)
 
 
 # -- Postfix -----------------------------------------------------------------------------------------------------------

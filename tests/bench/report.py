@@ -63,9 +63,10 @@ def _preface(program: str) -> str:
     if program == "ftpload":
         return (
             "TLS 1.3 on both channels, each data connection offers the control connection's session. "
-            f"{PURE_FTPD} checks the cheapest password hash it knows. The variants of the gateway only take a figure "
-            "apart: one computes no SHA-256, one verifies every login with argon2id in full (else a credential that "
-            "was verified a moment ago is remembered)."
+            f"{PURE_FTPD} checks the cheapest password hash that it knows, so that sessions are compared and not "
+            "hashes; what its own tool makes of a password (argon2id) is a case apart. The variants of the gateway "
+            "only take a figure apart: one computes no SHA-256, one verifies every login with argon2id in full (else "
+            "a credential that was verified a moment ago is remembered)."
         )
     return (
         f'Taken with `sender_authentication = "{SENDER_AUTHENTICATION}"`. Every mail passes the whole policy: an SR '

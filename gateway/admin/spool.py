@@ -1,8 +1,8 @@
 """The bytes: verified against what was received, and removed for good when their time is over.
 
 Rules: verifying reads every byte of this host's spool again and changes nothing; what hosts that share the store have
-in theirs is counted. Purging removes what customers deleted longer ago than the
-grace; it never touches anything that is still shown.
+in theirs is counted. Purging removes what customers deleted longer ago than the grace, and partials that nobody went on
+with; it never touches what was acknowledged and is still shown.
 """
 
 import asyncio
@@ -42,15 +42,23 @@ async def verify(desk: Desk, progress: Callable[[int, int], None] | None = None)
 
 
 async def purge(desk: Desk) -> views.View:
-    """Remove the bytes of files that customers deleted longer ago than ``[spool] keep_deleted``."""
-    gone = await retention.purge(desk.store, desk.spool, desk.clock.now(), desk.config.spool.keep_deleted)
+    """Remove what customers deleted longer ago than ``[spool] keep_deleted``, and partials past ``keep_partials``."""
+    where, now, keep = (desk.store, desk.spool), desk.clock.now(), desk.config.spool
+    deleted = await retention.purge(*where, now, keep.keep_deleted)
+    partials = await retention.expire(*where, now, keep.keep_partials)
+    gone = [*deleted, *partials]
 
     async def nothing_more(tx: Transaction) -> None:
         """The rows are written already; only the audit entry is."""
 
     if gone:
         await desk.act("spool purge", "spool", nothing_more, files=[each.id for each in gone])
-    return {"purged": len(gone), "bytes": sum(each.size for each in gone), "ids": [each.id for each in gone]}
+    return {
+        "purged": len(gone),
+        "partials": len(partials),
+        "bytes": sum(each.size for each in gone),
+        "ids": [each.id for each in gone],
+    }
 
 
 def _verify(spool: Spool, held: Held) -> str | None:

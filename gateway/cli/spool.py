@@ -22,7 +22,10 @@ def verify(context: typer.Context, json: frame.Json = False) -> None:
 
 @app.command()
 def purge(context: typer.Context, json: frame.Json = False) -> None:
-    """Remove the bytes of files that customers deleted longer ago than [spool] keep_deleted."""
+    """Remove files that customers deleted, and uploads that broke off, longer ago than [spool] says.
+
+    keep_deleted and keep_partials count from the deletion and from the last byte. Nothing else is ever removed.
+    """
     from gateway.admin import spool
 
     show.details(frame.run(context, spool.purge), json)

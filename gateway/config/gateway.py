@@ -62,7 +62,8 @@ class Spool(Section):
     """
 
     keep_partials: Duration = timedelta(days=14)
-    """How long an upload that broke off can still be resumed, counted from its last byte. Then housekeeping removes it.
+    """How long an upload that broke off can be resumed, counted from its last byte, before `gateway spool purge` may
+    remove it.
     """
 
     keep_deleted: Duration = timedelta(days=7)

@@ -267,6 +267,34 @@ async def purged(tx: AsyncConnection, item: tuple[str, datetime]) -> None:
     await tx.execute(update(versions).where(versions.c.id == version_id).values(purged_at=at))
 
 
+async def stale(connection: AsyncConnection, spool: str, ended_before: datetime) -> list[Version]:
+    """A spool's partials that, as far as their rows say, nobody went on with since then."""
+    last = func.coalesce(versions.c.ended_at, versions.c.started_at)
+    found = await connection.execute(
+        joined().where(versions.c.state == "partial", versions.c.spool == spool, last < ended_before)
+    )
+    return [rows.version(row) for row in found.mappings()]
+
+
+async def expired(tx: AsyncConnection, item: tuple[str, int, datetime]) -> bool:
+    """A partial, by its id and epoch, is given up and its bytes are gone, now; False: it is no such partial any more.
+
+    A name that shows nothing else any more goes from the tree with it.
+    """
+    version_id, epoch, at = item
+    changed = await tx.execute(
+        update(versions)
+        .where(versions.c.id == version_id, versions.c.state == "partial", versions.c.epoch == epoch)
+        .values(state="deleted", purged_at=at, epoch=epoch + 1)
+    )
+    if not changed.rowcount:
+        return False
+    name_id = select(versions.c.name_id).where(versions.c.id == version_id).scalar_subquery()
+    others = select(versions.c.id).where(versions.c.name_id == names.c.id, versions.c.state != "deleted").exists()
+    await tx.execute(update(names).where(names.c.id == name_id, ~others).values(removed_at=at))
+    return True
+
+
 async def known(connection: AsyncConnection) -> set[str]:
     """The ids of all versions whose bytes are kept."""
     found = await connection.execute(select(versions.c.id).where(versions.c.purged_at.is_(None)))

@@ -8,7 +8,7 @@ import itertools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.records import Request, Version, VersionState
 from gateway.intake import Intake, Receipt, Source, Upload
 from gateway.recovery import Recovery
-from gateway.retention import purge
+from gateway.retention import expire, purge
 from gateway.spool import Fenced, Spool
 from gateway.store import accounts, endings, files, one_by_one, requests, uploads
 from gateway.store.tables import events, names
@@ -437,6 +437,40 @@ async def test_a_deleted_file_counts_and_can_be_exported_until_its_grace_is_over
     async with intake.store.reading() as connection:
         assert await files.used(connection, ACME) == 3
     assert await purge(intake.store, intake.spool, later, timedelta(days=6)) == []
+
+
+async def test_a_partial_is_removed_when_nobody_went_on_with_it_for_long_enough(intake: Intake) -> None:
+    now = datetime.now(UTC)
+
+    def broken_off(path: str, written: datetime = now) -> Version:
+        upload = intake.begin(source(path, None))
+        feed(upload, b"12345")
+        version = upload.keep("reset")
+        assert version is not None
+        os.utime(intake.spool.incoming / version.id, (0, written.timestamp()))
+        return version
+
+    later, fortnight = now + timedelta(days=15), timedelta(days=14)
+    complete = await blocking(send, intake, b"whole", source("/again.log", None))
+    again, alone = await blocking(broken_off, "/again.log"), await blocking(broken_off, "/alone.log")
+    lately = await blocking(broken_off, "/lately.log", now + timedelta(days=2))  # resumed, and broke off by a crash
+    resumed, missing = await blocking(broken_off, "/resumed.log"), await blocking(broken_off, "/missing.log")
+    (intake.spool.incoming / missing.id).unlink()
+    going_on = await blocking(intake.resume, resumed, source("/resumed.log", None), 5)
+
+    assert await expire(intake.store, intake.spool, now + timedelta(days=13), fortnight) == []
+    gone = await expire(intake.store, intake.spool, later, fortnight)
+    assert {version.id for version in gone} == {again.id, alone.id, missing.id}
+    assert {path.name for path in intake.spool.incoming.iterdir()} == {lately.id, resumed.id}
+    assert await shown(intake, "/again.log") == complete.version
+    assert await shown(intake, "/alone.log") is None
+    assert (await intake.version(again.id)).state is VersionState.DELETED
+    async with intake.store.reading() as connection:
+        assert await files.used(connection, ACME) == len(b"whole" + b"12345" * 2)
+    assert await expire(intake.store, intake.spool, later, fortnight) == []
+
+    await blocking(feed, going_on, b"678")
+    assert (await blocking(going_on.complete, "close_notify")).version.size == 8
 
 
 async def test_what_no_row_knows_and_nobody_holds_is_swept_at_the_start(intake: Intake) -> None:

@@ -316,8 +316,21 @@ def test_an_unfiled_file_is_assigned(acme: Shell) -> None:
 
 def test_purge_removes_what_was_deleted_long_ago_only(acme: Shell) -> None:
     upload(acme, "/a.zip", b"one")
-    assert acme.json("spool", "purge") == {"purged": 0, "bytes": 0, "ids": []}
+    assert acme.json("spool", "purge") == {"purged": 0, "partials": 0, "bytes": 0, "ids": []}
     assert acme.json("file", "list")[0]["state"] == "complete"
+
+
+def test_purge_removes_partials_past_their_time(acme: Shell) -> None:
+    upload(acme, "/a.zip", b"one")
+    upload(acme, "/b.zip", b"half", cut=True)
+    assert acme.json("spool", "purge")["partials"] == 0
+    execute(acme, "UPDATE versions SET started_at = 0, ended_at = 0")
+    for path in (acme.home / "state/incoming").iterdir():
+        os.utime(path, (0, 0))
+    purged = acme.json("spool", "purge")
+    assert (purged["purged"], purged["partials"], purged["bytes"]) == (1, 1, 4)
+    assert [file["state"] for file in acme.json("file", "list")] == ["complete", "deleted"]
+    assert acme.json("doctor")["ok"]
 
 
 def test_unknown_files(acme: Shell, tmp_path: Path) -> None:

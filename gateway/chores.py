@@ -43,7 +43,7 @@ class Job:
 async def opened(config: Config, clock: Clock | None = None) -> AsyncIterator[list[Job]]:
     """Every job of this gateway, with what it works on open until this is left."""
     clock = clock or SystemClock()
-    store = await Store.open(config.store_url)
+    store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     hashing = Hashing(threads=1)  # resets are nobody's hurry; logins are, in another process
     poster = Poster(config.outbox.attempt_timeout)
     try:

@@ -4,7 +4,7 @@ The order is the promise: bytes, fsync, final name, fsync of the directory, row 
 does a caller get a ``Receipt`` to speak of. ``keep`` makes a durable partial of what has come.
 
 Rules: a small upload has no row before its end, so that it costs one commit; one that grows past ROW_AFTER gets its row
-at once and is flushed every FLUSH_EVERY, so that neither a crash nor the final fsync loses much of anybody's time.
+at once and is flushed every *flush_every* bytes, so that neither a crash nor the final fsync loses much of anybody's time.
 Every step names the epoch it holds: a session that was fenced can neither write nor settle. Several processes may share
 the store and the spool: an upload's file stays locked (``spool.holding``) from before its row says *receiving* until
 the row says something else, and only who has that lock claims the row or sets it right.
@@ -96,11 +96,13 @@ class Intake:
         *,
         ask: Callable[[str], None] = lambda upload: None,
         patience: float = PATIENCE,
+        flush_every: int = FLUSH_EVERY,
     ) -> None:
         self.store = store
         self.spool = spool
         self.clock = clock
         self.submit = submit
+        self.flush_every = flush_every
         self.loop = asyncio.get_running_loop()
         self.boot = boot_id()
         self._recovery = Recovery(store, spool, self.boot)
@@ -264,7 +266,7 @@ class Upload:
         if size >= ROW_AFTER and not self._recorded:
             self._recorded = True
             self._row = self._intake.submit(self._intake.store.write(uploads.begin, self._begin))
-        if size - self._flushed >= FLUSH_EVERY:
+        if size - self._flushed >= self._intake.flush_every:
             self._flushed = size
             self._intake.flusher.submit(self._flush)
 

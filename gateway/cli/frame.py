@@ -79,7 +79,7 @@ async def _at_desk(config: "Config", work: "Callable[[Desk], Awaitable[Result]]"
     from gateway.admin import Desk
     from gateway.store import Store
 
-    store = await Store.open(config.store_url)
+    store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     try:
         return await work(Desk(config, store, *_who()))
     finally:

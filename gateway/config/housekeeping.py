@@ -80,7 +80,9 @@ class Store(Section):
     """
 
     busy_timeout: Duration = timedelta(seconds=30)
-    """How long a writer waits for the others before it gives up with a temporary refusal."""
+    """How long the gateway waits for somebody else who has the SQLite file locked (a shell, a backup tool), before it
+    gives up with a temporary refusal. Its own processes take turns.
+    """
 
 
 class Rotation(Section):
@@ -181,8 +183,10 @@ class Examine(Section):
     workers: Count = 2
     """Workers at once. They run niced, so that uploads come first."""
 
-    memory: Size = 512 * MiB
-    """Memory that one worker may take before it is ended; costs a mark on what it looked at, nothing else."""
+    memory: Size = 768 * MiB
+    """Memory that one worker may take before it is ended; costs a mark on what it looked at, nothing else. xz and 7z at
+    their highest levels need most of it.
+    """
 
     time: Duration = timedelta(minutes=2)
     """How long one mail may take inside."""

@@ -33,7 +33,7 @@ async def serve(doorway: Doorway) -> None:
     certificate, key = config.ftps.certificate, config.ftps.private_key
     if certificate is None or key is None:
         raise CannotServe("[console] is served in the FTPS host's certificate: [ftps] certificate and private_key")
-    store = await Store.open(config.store_url)
+    store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     try:
         settings = uvicorn.Config(
             application(store, SystemClock(), config.places),

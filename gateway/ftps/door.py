@@ -61,16 +61,18 @@ async def serve(doorway: Doorway) -> None:
     except BadCertificate as error:
         raise CannotServe(str(error)) from error
     bridge = Bridge(asyncio.get_running_loop())
-    store = await Store.open(config.store_url)
+    store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     hashing = Hashing()
     clock = SystemClock()
     spool = Spool(config.gateway.state_dir)
     tell = partial(_tell, doorway)
-    intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME))
+    flush_every = config.spool.flush_every
+    intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME), flush_every=flush_every)
     limits = Limits.of(config, doorway.of)
     access = Access(store, hashing, clock, config.places, limits, key=doorway.tally.secret, tell=doorway.tell_others)
     crew = Crew(math.ceil(config.examine.workers / doorway.of))
-    looking = Looking(crew, store, spool, bridge, clock, first=doorway.place == 0)
+    allowed = {"seconds": config.examine.archive_time.total_seconds(), "memory": config.examine.memory}
+    looking = Looking(crew, store, spool, bridge, clock, **allowed, first=doorway.place == 0)
     try:
         for words in await intake.recover():
             log.warning("an interrupted upload is a partial now", upload=words)

@@ -16,6 +16,7 @@ import os
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from gateway.domain.records import Version
 from gateway.domain.replies.findings import answer
 from gateway.examine.archive.bounds import Meter
 from gateway.examine.archive.formats import recognised
-from gateway.examine.looks import look, prove
+from gateway.examine.looks import MEMORY, SECONDS, look, prove
 from gateway.examine.worker import Crew
 from gateway.ftps.bridge import Bridge
 from gateway.log import get
@@ -76,13 +77,23 @@ class Looking:
     sessions' threads."""
 
     def __init__(
-        self, crew: Crew, store: Store, spool: Spool, bridge: Bridge, clock: Clock, *, first: bool = True
+        self,
+        crew: Crew,
+        store: Store,
+        spool: Spool,
+        bridge: Bridge,
+        clock: Clock,
+        *,
+        seconds: float = SECONDS,
+        memory: int = MEMORY,
+        first: bool = True,
     ) -> None:
-        self._crew = crew
         self._store = store
         self._spool = spool
         self._bridge = bridge
         self._clock = clock
+        self._look = partial(look, crew, seconds=seconds, memory=memory)
+        self._prove = partial(prove, crew, seconds=min(PROOF_WAIT, seconds), memory=memory)
         self._first = first
         self._unrecorded: set[str] = set()  # versions that this process looks at, or could not record
         self._tasks: set[asyncio.Task[None]] = set()
@@ -94,11 +105,11 @@ class Looking:
             name, glance = recognised(file, size)
             if name is None:
                 return Look(None, answer(glance(file, size, Meter(size))))
-        return Look(self._bridge.submit(look(self._crew, str(path))))
+        return Look(self._bridge.submit(self._look(str(path))))
 
     def prove(self, path: Path, size: int) -> Proof:
         """Start to look whether the file shows by itself that nothing of it is missing."""
-        return Proof(self._bridge.submit(prove(self._crew, str(path), size, seconds=PROOF_WAIT)))
+        return Proof(self._bridge.submit(self._prove(str(path), size)))
 
     def later(self, version: Version, begun: Look) -> None:
         """Record what *begun* finds of *version* when it is done."""
@@ -141,7 +152,7 @@ class Looking:
                 found = await asyncio.wrap_future(begun.running)
             if found is None or found["cause"] == "failed":  # it may have been looked for under its former name
                 assert version.sha256 is not None
-                found = await look(self._crew, str(self._spool.path(version.sha256, version.id)))
+                found = await self._look(str(self._spool.path(version.sha256, version.id)))
             damaged = found["verdict"] == "damaged"
             await self._store.write(endings.inspected, (version.id, found, damaged, self._clock.now()))
             self._unrecorded.discard(version.id)

@@ -49,11 +49,13 @@ async def serve(doorway: Doorway) -> None:
     """Serve the mail door until *doorway* says stop."""
     config: Config = doorway.config
     spool = await asyncio.to_thread(Spool, config.gateway.state_dir)
-    store = await Store.open(config.store_url)
+    store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     crew = Crew(config.examine.workers, worker_limits(config))
     authenticator = Authenticator(config.smtp)
     try:
-        examination = Examination(store, spool, crew, SystemClock(), lookers=config.examine.workers)
+        bounds = {"deepest": config.examine.depth, "most_parts": config.examine.parts}
+        lookers = config.examine.workers
+        examination = Examination(store, spool, crew, SystemClock(), lookers=lookers, bounds=bounds)
         looking = _look_inside(doorway, examination)
         news = examination.wake if looking is not None else Bell(doorway).ring
         failures = Failures(partial(_tell, doorway))

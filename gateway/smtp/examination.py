@@ -43,12 +43,15 @@ log = voices.get(__name__)
 class Examination:
     """Looks into updates, several at once, the oldest first. ``wake`` it when there is a new one."""
 
-    def __init__(self, store: Store, spool: Spool, crew: Crew, clock: Clock, *, lookers: int) -> None:
+    def __init__(
+        self, store: Store, spool: Spool, crew: Crew, clock: Clock, *, lookers: int, bounds: dict[str, int]
+    ) -> None:
         self._store = store
         self._spool = spool
         self._crew = crew
         self._clock = clock
         self._lookers = lookers
+        self._bounds = bounds
         self._desk = spool.root / "examine"
         self._news = asyncio.Event()
         self._held: dict[str, float] = {}
@@ -124,7 +127,7 @@ class Examination:
         """A worker's answer, or what stands in for it: the raw message, with a mark."""
         whole = _Part(path, "message.eml", None, "message/rfc822", "raw", made=False)
         try:
-            answer = await self._crew.run(TASK, path=str(path), into=str(parts))
+            answer = await self._crew.run(TASK, path=str(path), into=str(parts), **self._bounds)
             text, marks, found = _read(answer, parts)
         except WorkerDied as death:
             log.warning("a worker died of a mail", mail=mail, reason=death.reason.value, detail=death.detail)

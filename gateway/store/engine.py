@@ -12,6 +12,7 @@ import pwd
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.store import schema
 from gateway.store.here import drive
 from gateway.store.postgresql import Postgresql
-from gateway.store.sqlite import Sqlite
+from gateway.store.sqlite import BUSY_TIMEOUT, Sqlite
 from gateway.store.writer import Item, Result, Verb
 
 Answer = TypeVar("Answer")
@@ -50,13 +51,14 @@ class Store:
         self._database = database
 
     @classmethod
-    async def open(cls, url: str, *, migrate: bool = True) -> Store:
+    async def open(cls, url: str, *, migrate: bool = True, busy_timeout: timedelta = BUSY_TIMEOUT) -> Store:
         """Open the database at *url* (``sqlite:///file`` or ``postgresql://…``), bringing its schema up to date.
 
+        *busy_timeout* is how long SQLite waits for a lock that somebody outside the gateway holds.
         Raises StoreTooNew for a database from a newer program, StoreError for one that can't be opened.
         """
         full = make_url(url)
-        store = cls(full, _database(full))
+        store = cls(full, _database(full, busy_timeout))
         try:
             await store._prepare(migrate)
         except (SQLAlchemyError, OSError) as error:
@@ -126,13 +128,13 @@ class Store:
         await self._database.prepare(lambda connection: schema.upgrade(connection), is_current)
 
 
-def _database(url: URL) -> Sqlite | Postgresql:
+def _database(url: URL, busy_timeout: timedelta) -> Sqlite | Postgresql:
     match url.get_backend_name():
         case "sqlite":
             path = Path(str(url.database))
             _refuse_root(path)
             try:
-                return Sqlite(url)
+                return Sqlite(url, busy_timeout)
             except OSError as error:
                 raise StoreError(f"the store's directory {path.parent} can't be used: {error.strerror}") from error
         case "postgresql":

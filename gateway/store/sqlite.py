@@ -23,6 +23,7 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ from gateway.store import driver
 from gateway.store.here import Here
 from gateway.store.writer import ThreadWriter
 
-BUSY_SECONDS = 30
+BUSY_TIMEOUT = timedelta(seconds=30)
 """How long SQLite waits for a lock that somebody outside the gateway's own queue holds."""
 GLASSES = 8
 """Connections that are kept for glances."""
@@ -43,8 +44,8 @@ GLASSES = 8
 class Sqlite:
     """A database file."""
 
-    def __init__(self, url: URL) -> None:
-        path = Path(str(url.database))
+    def __init__(self, url: URL, busy_timeout: timedelta = BUSY_TIMEOUT) -> None:
+        path, busy = Path(str(url.database)), busy_timeout.total_seconds()
         self._path = path
         self._path_of_log = path.with_name(path.name + "-wal")
         self._file: tuple[int, int] | None = None
@@ -60,11 +61,11 @@ class Sqlite:
             url.set(drivername="sqlite+aiosqlite"),
             isolation_level="AUTOCOMMIT",
             pool_size=8,
-            connect_args={"timeout": BUSY_SECONDS, "async_creator_fn": driver.connect},
+            connect_args={"timeout": busy, "async_creator_fn": driver.connect},
         )
         _set_up(self._readers.sync_engine, _READING)
-        self._glances = _engine(url, _READING)
-        self._writers = _engine(url, _WRITING)
+        self._glances = _engine(url, _READING, busy)
+        self._writers = _engine(url, _WRITING, busy)
         self._glasses: list[Here] = []  # append and pop are atomic
         self._pen: Here | None = None
         self.writer = ThreadWriter(self._transaction)
@@ -199,13 +200,13 @@ _WRITING = (
 )
 
 
-def _engine(url: URL, pragmas: tuple[str, ...]) -> Engine:
+def _engine(url: URL, pragmas: tuple[str, ...], busy: float) -> Engine:
     """Connections without a driver's thread: used by one thread at a time, but not always the same."""
     engine = create_engine(
         url.set(drivername="sqlite+pysqlite"),
         isolation_level="AUTOCOMMIT",
         max_overflow=-1,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        connect_args={"timeout": busy, "check_same_thread": False},
     )
     _set_up(engine, pragmas)
     return engine

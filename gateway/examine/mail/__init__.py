@@ -22,8 +22,9 @@ ANSWER_MOST = 4 << 20
 """Bytes of the answer as JSON at most: the limit to give the worker."""
 
 
-def inspect(path: str, into: str) -> dict[str, Any]:
-    """Look inside the mail in the file *path* and write its attachments into the directory *into*, which is empty.
+def inspect(path: str, into: str, **bounds: int) -> dict[str, Any]:
+    """Look inside the mail in the file *path* and write its attachments into the directory *into*, which is empty;
+    *bounds* are ``deepest`` (levels of parts) and ``most_parts``.
 
     The answer: ``text`` (str, or None where there is none), ``reader`` (who read it), ``marks`` (sorted list of str),
     ``defect`` (a traceback for the operator's log, where a mark says unparseable), and ``attachments``: objects as
@@ -34,4 +35,4 @@ def inspect(path: str, into: str) -> dict[str, Any]:
 
     with open(path, "rb") as file:
         message = file.read()
-    return look(message, into)
+    return look(message, into, **bounds)

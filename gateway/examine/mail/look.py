@@ -30,9 +30,9 @@ _PGP_MESSAGE = re.compile(r"^-----BEGIN PGP MESSAGE-----", re.MULTILINE)
 _PGP_SIGNED = re.compile(r"^-----BEGIN PGP SIGNED MESSAGE-----", re.MULTILINE)
 
 
-def look(message: bytes, into: str) -> dict[str, Any]:
-    """Look inside *message*; see `gateway.examine.mail.inspect`."""
-    found = _Look(Directory(into))
+def look(message: bytes, into: str, **bounds: int) -> dict[str, Any]:
+    """Look inside *message*; see `gateway.examine.mail.inspect`. *bounds* are those of ``structure.read``."""
+    found = _Look(Directory(into), bounds)
     try:
         found.read(message)
     except (OSError, MemoryError):
@@ -44,8 +44,9 @@ def look(message: bytes, into: str) -> dict[str, Any]:
 
 
 class _Look:
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, bounds: dict[str, int]) -> None:
         self._directory = directory
+        self._bounds = bounds
         self._texts: list[str] = []
         self._length = 0
         self._readers: set[str] = set()
@@ -69,7 +70,7 @@ class _Look:
 
     def read(self, message: bytes, position: str = "1") -> None:
         """Read a message, or what is signed within one."""
-        root, marks = structure.read(message, position)
+        root, marks = structure.read(message, position, **self._bounds)
         self.marks |= marks
         parents = {id(child): part for part in _all(root) for child in part.parts}
         self._mark_containers(root)

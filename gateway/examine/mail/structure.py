@@ -2,7 +2,7 @@
 
 Rules: nothing is copied and nothing is decoded here; a part is where it begins and ends. An outer boundary ends
 every inner part, closed or not. A message within the message is one part and is not entered. Linear in the message's
-length for each level, and bounded: ``MOST_PARTS`` parts, ``DEEPEST`` levels; what lies beyond is kept unopened and a
+length for each level, and bounded in parts and levels; what lies beyond is kept unopened and a
 mark says so. mail-parser's and the standard library's own readers are recursive, quadratic on hostile parameters
 (cpython#136063) and enter attached messages, which is why the tree is made here and they are asked about one part's
 text at a time.
@@ -19,7 +19,7 @@ from gateway.domain.headers import HeaderDefect, Headers, split
 from gateway.examine.mail.marks import Mark
 
 MOST_PARTS = 1_000
-DEEPEST = 20
+DEEPEST = 50
 
 MOST_CANDIDATES = 100_000
 """Places looked at that begin like a delimiter line, in the whole message."""
@@ -74,16 +74,20 @@ class Part:
             yield from part.leaves()
 
 
-def read(message: bytes, position: str = "1") -> tuple[Part, set[Mark]]:
+def read(
+    message: bytes, position: str = "1", *, deepest: int = DEEPEST, most_parts: int = MOST_PARTS
+) -> tuple[Part, set[Mark]]:
     """The message's tree, and what is wrong with it; *position* is what its root is called."""
     marks: set[Mark] = set()
-    return _Reader(message, marks).part(position, 0, len(message), "text/plain", 1), marks
+    return _Reader(message, marks, deepest, most_parts).part(position, 0, len(message), "text/plain", 1), marks
 
 
 class _Reader:
-    def __init__(self, message: bytes, marks: set[Mark]) -> None:
+    def __init__(self, message: bytes, marks: set[Mark], deepest: int, most_parts: int) -> None:
         self._message = message
         self._marks = marks
+        self._deepest = deepest
+        self._most_parts = most_parts
         self._count = 0
         self._candidates = 0
 
@@ -119,7 +123,7 @@ class _Reader:
 
     def _open(self, part: Part, depth: int) -> None:
         boundary = part.type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
-        if depth > DEEPEST:
+        if depth > self._deepest:
             self._marks.add(Mark.TOO_DEEP)
             return
         if not boundary or len(boundary) > 400:
@@ -127,7 +131,7 @@ class _Reader:
             return
         default = "message/rfc822" if part.type.value == "multipart/digest" else "text/plain"  # RFC 2046 section 5.1.5
         for number, (start, end) in enumerate(self._between(boundary, part.start, part.end), 1):
-            if self._count >= MOST_PARTS:
+            if self._count >= self._most_parts:
                 self._marks.add(Mark.TOO_MANY_PARTS)
                 return
             part.parts.append(self.part(f"{part.position}.{number}", start, end, default, depth + 1))

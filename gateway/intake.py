@@ -4,7 +4,7 @@ The order is the promise: bytes, fsync, final name, fsync of the directory, row 
 does a caller get a ``Receipt`` to speak of. ``keep`` makes a durable partial of what has come.
 
 Rules: a small upload has no row before its end, so that it costs one commit; one that grows past ROW_AFTER gets its row
-at once and is flushed every *flush_every* bytes, so that neither a crash nor the final fsync loses much of anybody's time.
+at once and is flushed every *flush_every* bytes, so that neither a crash nor the final fsync costs anybody much.
 Every step names the epoch it holds: a session that was fenced can neither write nor settle. Several processes may share
 the store and the spool: an upload's file stays locked (``spool.holding``) from before its row says *receiving* until
 the row says something else, and only who has that lock claims the row or sets it right.

@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from gateway import log as logs
 from gateway.access.hashing import Busy, Hashing
@@ -34,6 +34,7 @@ from gateway.domain.records import Account, AccountState
 from gateway.domain.replies import Refusal, Reply
 from gateway.domain.replies import login as replies
 from gateway.store import Store, accounts, bans, one_by_one
+from gateway.tally import Tally
 
 log = logs.get(__name__)
 
@@ -73,12 +74,11 @@ class Limits:
     """Of one address; a credential verified minutes ago needs no check."""
 
     @classmethod
-    def of(cls, config: Config, processes: int = 1) -> Self:
-        """The limits that the configuration sets, for one of so many *processes* that serve the door: failures are
-        counted in the store for all of them, checks are shared out."""
+    def of(cls, config: Config) -> Self:
+        """The limits that the configuration sets."""
         asked = config.ftps.limits
         limit = throttle.Limit(asked.failures_before_ban, asked.ban_time)
-        return cls(limit, limit, math.ceil(asked.logins_per_minute / processes))
+        return cls(limit, limit, asked.logins_per_minute)
 
 
 class Access:
@@ -92,17 +92,18 @@ class Access:
         places: Places | None = None,
         limits: Limits | None = None,
         *,
-        key: bytes | None = None,
+        tally: Tally | None = None,
         tell: Callable[[str], object] = lambda word: None,
     ) -> None:
-        """*tell* is called with what the door's other processes are to ``hear``; they have the same *key*."""
+        """*tell* is called with what the door's other processes are to ``hear``; they count in the same *tally*."""
+        tally = tally or Tally.alone()
         self._store = store
         self._hashing = hashing
         self._clock = clock
         self._places = places or Places()
         self._limits = limits or Limits()
-        self._remembered = Remembered(clock, key=key, tell=lambda verified: tell(f"{VERIFIED} {verified}"))
-        self._rate = Rate(clock, self._limits.checks_per_minute)
+        self._remembered = Remembered(clock, key=tally.secret, tell=lambda verified: tell(f"{VERIFIED} {verified}"))
+        self._rate = Rate(clock, self._limits.checks_per_minute, tally)
         self._sightings = Sightings(store)
         self._suspects: dict[str, None] = {}
         self._tell = tell
@@ -202,16 +203,22 @@ class Access:
     ) -> None:
         """Look at all *sessions* again and again, and call *end* for each that must go, until cancelled.
 
-        A look is one query by primary key, and none while nobody is logged in. A look that fails is logged, and tried
-        again. *end* may be called again for a session that is still there at the next look.
+        Checks that are a minute old count no more. A look is one query by primary key, and none while nobody is logged
+        in. One that fails is logged, and tried again. *end* may be called again for a session that is still there
+        at the next look.
         """
         while True:
+            self._rate.expire()
             try:
                 for key, reply in (await self.ended(sessions())).items():
                     end(key, reply)
             except Exception:
                 log.exception("could not look for sessions that must end")
             await asyncio.sleep(every)
+
+    def note(self, account_id: str, **seen: Any) -> None:
+        """Keep what was seen of an account's clients, columns of account_activity, soon. From any thread."""
+        self._sightings.note(account_id, **seen)
 
     async def close(self) -> None:
         """Write what was seen last."""

@@ -1,36 +1,40 @@
-"""How often one address may have a password checked: a bucket of tokens that fills again over a minute.
+"""How often one address may have a password checked in a minute, over all processes of the door.
 
-Rules: only what costs a check takes a token; a credential that was verified minutes ago is free. It counts in this
-process alone and a restart forgets it: strikes (store/bans.py) are what lasts.
+Rules: only what costs a check counts; a credential that was verified minutes ago is free. A check counts for a minute,
+to the second, in the tally that the processes share. A restart forgets it: strikes (store/bans.py) are what lasts.
 """
 
 from __future__ import annotations
 
-from gateway.clock import Clock
+from collections import deque
 
-_ROOM = 10_000
-"""Addresses remembered; beyond it, those whose bucket is full again are dropped."""
+from gateway.clock import Clock
+from gateway.tally import Tally
+
+MINUTE = 60.0
 
 
 class Rate:
-    """``per_minute`` tokens for each address."""
+    """``per_minute`` checks for each address. For one thread, which calls ``expire`` now and then."""
 
-    def __init__(self, clock: Clock, per_minute: int) -> None:
+    def __init__(self, clock: Clock, per_minute: int, tally: Tally) -> None:
         self._clock = clock
-        self._per_minute = float(per_minute)
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._per_minute = per_minute
+        self._tally = tally
+        self._counted: deque[tuple[float, str]] = deque()
+        """What this process counted: until when, and whose."""
 
     def take(self, address: str) -> bool:
-        """Take a token of *address*; False when none is left."""
-        now = self._clock.monotonic()
-        tokens = self._tokens(address, now)
-        if tokens < 1:
+        """Count a check of *address*; False when it has had as many as it may."""
+        self.expire()
+        key = f"checks of {address}"
+        if not self._tally.admit(key, self._per_minute):
             return False
-        if len(self._buckets) >= _ROOM:
-            self._buckets = {each: kept for each, kept in self._buckets.items() if now - kept[1] < 60}
-        self._buckets[address] = (tokens - 1, now)
+        self._counted.append((self._clock.monotonic() + MINUTE, key))
         return True
 
-    def _tokens(self, address: str, now: float) -> float:
-        tokens, at = self._buckets.get(address, (self._per_minute, now))
-        return min(self._per_minute, tokens + (now - at) * self._per_minute / 60)
+    def expire(self) -> None:
+        """Let go of what was counted a minute ago: the other processes see only what this one lets go."""
+        now = self._clock.monotonic()
+        while self._counted and self._counted[0][0] <= now:
+            self._tally.let_go(self._counted.popleft()[1])

@@ -32,6 +32,9 @@ class FtpsLimits(Section):
     transfers_per_account: Count = 40
     """Transfers at once of one account; fair shares apply earlier when the passive ports run out."""
 
+    transfers_per_address: Count | None = Field(default=None, examples=[100])
+    """Transfers at once from one address, all accounts together. Default: no limit but each account's."""
+
     logins_per_minute: Count = 60
     """Logins a minute from one address whose password must be checked, before the next ones are put off. One that was
     right minutes ago is not checked again, so a client that opens many connections is not slowed.
@@ -45,6 +48,9 @@ class FtpsLimits(Section):
 
     bandwidth_per_account: Size | None = Field(default=None, examples=["100 MiB"])
     """Bytes a second that one account's transfers may move together. Default: no limit."""
+
+    bandwidth_per_address: Size | None = Field(default=None, examples=["200 MiB"])
+    """Bytes a second that the transfers from one address may move together. Default: no limit."""
 
     bandwidth_per_session: Size | None = Field(default=None, examples=["20 MiB"])
     """Bytes a second that one session's transfers may move. Default: no limit."""
@@ -81,8 +87,8 @@ class Ftps(Section):
     """
 
     masquerade_address: HostName | None = Field(default=None, examples=["ftps.example.com"])
-    """The address that PASV names when a NAT stands before this host: an address, or a name that is looked up again now
-    and then. Default: the address that the client reached.
+    """The IPv4 address that PASV names when a NAT stands before this host: an address, or a name, looked up again every
+    five minutes. Default: the address that the client reached.
     """
 
     certificate: FilePath | None = Field(default=None, examples=["certs/gateway.pem"])
@@ -130,6 +136,8 @@ class Ftps(Section):
     def mistakes(self) -> Iterator[tuple[str, str]]:
         if self.port in self.passive_ports:
             yield "port", f"{self.port} is one of passive_ports, {self.passive_ports}; allowed: a port outside of them"
+        if self.masquerade_address is not None and ":" in self.masquerade_address:
+            yield "masquerade_address", "is IPv6, which PASV cannot name (EPSV names none); allowed: IPv4, or a name"
         for certificate, key in (("certificate", "private_key"), ("certificate_rsa", "private_key_rsa")):
             if getattr(self, certificate) and not getattr(self, key):
                 yield certificate, f"stands alone; allowed: {certificate} and {key} together"

@@ -85,8 +85,8 @@ class Config(BaseSettings):
         return Places(alone, places)
 
     def next_business_moment(self, region: str | None, at: datetime) -> datetime | None:
-        """When somebody of a region next reads what arrives at *at*; None where the region is not known."""
-        found = self.region(region)
+        """When somebody of a region (else the only one) next reads what arrives at *at*; None: nobody knows which."""
+        found = self.region(region) or (self.regions[0] if len(self.regions) == 1 else None)
         if found is None:
             return None
         return next_business_moment(at, found.timezone, found.hours, found.holidays)

@@ -1,4 +1,4 @@
-"""What one account may have: sessions, transfers, bandwidth, and bytes; its own limits, else everybody's.
+"""What an account and an address may have: sessions, transfers, bandwidth, bytes; its own limits, else everybody's.
 
 Counted over all sessions of the door: whoever was counted is let go once. A crash leaves nothing.
 """
@@ -6,10 +6,12 @@ Counted over all sessions of the door: whoever was counted is let go once. A cra
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.domain.records import Account, Version
 from gateway.domain.replies import Refusal, ftp
+from gateway.domain.throttle import address_subject
 from gateway.ftps.limits import Throttle
 from gateway.ftps.tree import used_by
 
@@ -30,19 +32,27 @@ class Bounds:
 
 
 class Allowance:
-    """One logged-in session's share of its account's."""
+    """One logged-in session's share of its account's, and of its address's."""
 
-    def __init__(self, account: Account, shared: Shared) -> None:
+    def __init__(self, account: Account, shared: Shared, address: str) -> None:
         """Count a session of the account. Raises Refusal where it has enough."""
         self._account = account
         self._shared = shared
         most = account.limits.get("sessions_per_account", shared.settings.sessions_per_account)
         self._sessions, self._transfers = f"sessions of {account.id}", f"transfers of {account.id}"
+        self._transfers_from = f"transfers from {address_subject(address)}"
         if not shared.tally.admit(self._sessions, most):
             raise Refusal(ftp.TOO_MANY_OF_ACCOUNT)
         shared.tally.add(LOGGED_IN)
         self.throttles: tuple[Throttle, ...] = (
-            *shared.throttles.of(account.id, self.limit("bandwidth_per_account"), self._share),
+            *shared.throttles.of(
+                account.id, self.limit("bandwidth_per_account"), partial(self._share, self._transfers)
+            ),
+            *shared.throttles.of(
+                self._transfers_from,
+                shared.settings.bandwidth_per_address,
+                partial(self._share, self._transfers_from),
+            ),
             *(Throttle(rate) for rate in [self.limit("bandwidth_per_session")] if rate is not None),
         )
 
@@ -57,18 +67,23 @@ class Allowance:
         return self._account.limits.get(name, everybodys) or None
 
     def begin_transfer(self) -> None:
-        """Count one more transfer of the account. Raises Refusal where it has enough."""
-        if not self._shared.tally.admit(self._transfers, self.limit("transfers_per_account") or 0):
+        """Count one more transfer of the account and the address. Raises Refusal where one of them has enough."""
+        tally = self._shared.tally
+        if not tally.admit(self._transfers, self.limit("transfers_per_account") or 0):
             raise Refusal(ftp.TOO_MANY_TRANSFERS)
+        if not tally.admit(self._transfers_from, self._shared.settings.transfers_per_address or 0):
+            tally.let_go(self._transfers)
+            raise Refusal(ftp.TOO_MANY_TRANSFERS_FROM_YOU)
 
     def end_transfer(self) -> None:
         """The transfer that ``begin_transfer`` counted is over, or did not come to be."""
         self._shared.tally.let_go(self._transfers)
+        self._shared.tally.let_go(self._transfers_from)
 
-    def _share(self) -> float:
-        """How many of the account's transfers are this process's."""
+    def _share(self, transfers: str) -> float:
+        """How many of these transfers are this process's."""
         tally = self._shared.tally
-        return max(1, tally.here(self._transfers)) / max(1, tally.count(self._transfers))
+        return max(1, tally.here(transfers)) / max(1, tally.count(transfers))
 
     def bounds(self, announced: int, there: Version | None = None, *, partials: bool = True) -> Bounds:
         """How large the next upload may become. Raises Refusal where *announced* bytes are too many already.

@@ -28,6 +28,7 @@ from gateway.ftps.server import Server, Shared
 from gateway.ftps.settings import Masquerade, Settings
 from gateway.intake import Intake
 from gateway.log import get
+from gateway.renewal import renewing
 from gateway.spool import Spool
 from gateway.store import Store
 
@@ -36,8 +37,6 @@ log = get(__name__)
 RESUME = "resume"
 """What a process tells the others when a customer goes on there with an upload that one of them may still hold."""
 
-CERTIFICATES_EVERY = 10.0
-"""Seconds between two looks whether a certificate's file has changed."""
 RECOVER_EVERY = 60.0
 """Seconds between two looks for what ended while the store was out of reach, or was left by a process that died."""
 CLOSING = 1.0
@@ -68,11 +67,19 @@ async def serve(doorway: Doorway) -> None:
     tell = partial(_tell, doorway)
     flush_every = config.spool.flush_every
     intake = Intake(store, spool, clock, bridge.submit, ask=partial(tell, RESUME), flush_every=flush_every)
-    limits = Limits.of(config, doorway.of)
-    access = Access(store, hashing, clock, config.places, limits, key=doorway.tally.secret, tell=doorway.tell_others)
+    limits = Limits.of(config)
+    access = Access(store, hashing, clock, config.places, limits, tally=doorway.tally, tell=doorway.tell_others)
     crew = Crew(math.ceil(config.examine.workers / doorway.of))
-    allowed = {"seconds": config.examine.archive_time.total_seconds(), "memory": config.examine.memory}
-    looking = Looking(crew, store, spool, bridge, clock, **allowed, first=doorway.place == 0)
+    looking = Looking(
+        crew,
+        store,
+        spool,
+        bridge,
+        clock,
+        seconds=config.examine.archive_time.total_seconds(),
+        memory=config.examine.memory,
+        first=doorway.place == 0,
+    )
     try:
         for words in await intake.recover():
             log.warning("an interrupted upload is a partial now", upload=words)
@@ -91,6 +98,7 @@ async def serve(doorway: Doorway) -> None:
             looking=looking,
             suspects=access.suspects,
             greet=access.greet,
+            note=access.note,
             tally=doorway.tally,
             processes=doorway.of,
         )
@@ -127,7 +135,7 @@ async def _serve(doorway: Doorway, shared: Shared, access: Access) -> None:
     accepting = asyncio.create_task(asyncio.to_thread(server.serve))
     beside = [
         asyncio.create_task(access.watch(server.logged_in, server.end)),
-        asyncio.create_task(_watch_certificates(shared.identity)),
+        asyncio.create_task(renewing(shared.identity.changed, shared.identity.reload, BadCertificate)),
         asyncio.create_task(_recover_abandoned(shared.intake, shared.looking)),
     ]
     doorway.on_reload(shared.identity.reload)
@@ -162,19 +170,3 @@ async def _recover_abandoned(intake: Intake, looking: Looking) -> None:
             await looking.resume_abandoned()
         except Exception as error:
             log.error("could not look for uploads that were left behind", reason=error)
-
-
-async def _watch_certificates(identity: Identity) -> None:
-    """Take changed certificates into use; a pair that does not match is refused, and the old one goes on."""
-    refused = None
-    while True:
-        await asyncio.sleep(CERTIFICATES_EVERY)
-        if not identity.changed():
-            continue
-        try:
-            identity.reload()
-            log.info("certificates read again")
-        except BadCertificate as error:
-            if str(error) != refused:
-                log.error("new certificate refused, the old one goes on", reason=error)
-            refused = str(error)

@@ -25,6 +25,7 @@ from OpenSSL import SSL
 from gateway.ftps import quick
 from gateway.ftps.tls import TlsStream
 from gateway.log import get
+from gateway.renewal import stamps
 
 log = get(__name__)
 
@@ -96,21 +97,22 @@ class Identity:
 
     def __init__(self, pairs: Sequence[tuple[Path, Path]], ciphers: str = CIPHERS) -> None:
         self.pairs = tuple(pairs)
+        self._files = [file for pair in self.pairs for file in pair]
         self.ciphers = ciphers
         self._lock = threading.Lock()
-        self._stamps = self._read_stamps()
+        self._stamps = stamps(self._files)
         self._context = new_context(self.pairs, ciphers)
         self.fast = quick.proves(lambda ours: quick.QuickStream(self._probe(), ours, withhold=True))
 
     def reload(self) -> None:
         """Serve what the files hold now. Raises BadCertificate, and goes on with the old, when they don't fit."""
-        stamps = self._read_stamps()
+        seen = stamps(self._files)
         context = new_context(self.pairs, self.ciphers)
-        self._context, self._stamps = context, stamps
+        self._context, self._stamps = context, seen
 
     def changed(self) -> bool:
         """Whether a file is another than the one that was read."""
-        return self._read_stamps() != self._stamps
+        return stamps(self._files) != self._stamps
 
     def realm(self) -> Realm:
         """A new realm, for a new control connection. It keeps its context, and so its sessions, over a reload."""
@@ -118,16 +120,6 @@ class Identity:
 
     def _probe(self) -> SSL.Connection:
         return Realm(self, self._context, b"self-test").connection()
-
-    def _read_stamps(self) -> tuple[tuple[int, int, int] | None, ...]:
-        def stamp(file: Path) -> tuple[int, int, int] | None:
-            try:
-                found = file.stat()
-            except OSError:
-                return None
-            return found.st_ino, found.st_mtime_ns, found.st_size
-
-        return tuple(stamp(file) for pair in self.pairs for file in pair)
 
 
 class Realm:

@@ -1,6 +1,6 @@
-"""How fast an account may be: its bandwidth, over all its transfers in all processes of the door.
+"""How fast an account or an address may be: its bandwidth, over all its transfers in all processes of the door.
 
-Each process lets its own share go: as much of the bandwidth as it has of the account's transfers. How many of anything
+Each process lets its own share go: as much of the bandwidth as it has of those transfers. How many of anything
 there may be at once is counted by the tally (gateway/tally.py). A crash leaves nothing.
 """
 
@@ -34,19 +34,19 @@ class Throttle:
 
 
 class Throttles:
-    """The throttle of every account that has one."""
+    """The throttle of every account and address that has one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._throttles: dict[str, Throttle] = {}
 
-    def of(self, account: str, rate: int | None, share: Callable[[], float]) -> tuple[Throttle, ...]:
-        """The account's throttle at *rate* bytes a second; none where it has no limit."""
+    def of(self, whose: str, rate: int | None, share: Callable[[], float]) -> tuple[Throttle, ...]:
+        """Somebody's throttle at *rate* bytes a second; none where it has no limit."""
         if not rate:
             return ()
         with self._lock:
-            throttle = self._throttles.get(account)
+            throttle = self._throttles.get(whose)
             if throttle is None:
-                throttle = self._throttles[account] = Throttle(rate, share)
+                throttle = self._throttles[whose] = Throttle(rate, share)
             throttle.rate = rate
             return (throttle,)

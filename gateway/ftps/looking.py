@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +88,13 @@ class Looking:
         memory: int = MEMORY,
         first: bool = True,
     ) -> None:
+        self._crew = crew
         self._store = store
         self._spool = spool
         self._bridge = bridge
         self._clock = clock
-        self._look = partial(look, crew, seconds=seconds, memory=memory)
-        self._prove = partial(prove, crew, seconds=min(PROOF_WAIT, seconds), memory=memory)
+        self._seconds = seconds
+        self._memory = memory
         self._first = first
         self._unrecorded: set[str] = set()  # versions that this process looks at, or could not record
         self._tasks: set[asyncio.Task[None]] = set()
@@ -105,11 +106,11 @@ class Looking:
             name, glance = recognised(file, size)
             if name is None:
                 return Look(None, answer(glance(file, size, Meter(size))))
-        return Look(self._bridge.submit(self._look(str(path))))
+        return Look(self._bridge.submit(self._look(path)))
 
     def prove(self, path: Path, size: int) -> Proof:
         """Start to look whether the file shows by itself that nothing of it is missing."""
-        return Proof(self._bridge.submit(self._prove(str(path), size)))
+        return Proof(self._bridge.submit(self._prove(path, size)))
 
     def later(self, version: Version, begun: Look) -> None:
         """Record what *begun* finds of *version* when it is done."""
@@ -145,6 +146,13 @@ class Looking:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _look(self, path: Path) -> Coroutine[Any, Any, dict[str, Any]]:
+        return look(self._crew, str(path), seconds=self._seconds, memory=self._memory)
+
+    def _prove(self, path: Path, size: int) -> Coroutine[Any, Any, dict[str, Any]]:
+        seconds = min(PROOF_WAIT, self._seconds)
+        return prove(self._crew, str(path), size, seconds=seconds, memory=self._memory)
+
     async def _record(self, version: Version, begun: Look | None) -> None:
         try:
             found = None
@@ -152,7 +160,7 @@ class Looking:
                 found = await asyncio.wrap_future(begun.running)
             if found is None or found["cause"] == "failed":  # it may have been looked for under its former name
                 assert version.sha256 is not None
-                found = await self._look(str(self._spool.path(version.sha256, version.id)))
+                found = await self._look(self._spool.path(version.sha256, version.id))
             damaged = found["verdict"] == "damaged"
             await self._store.write(endings.inspected, (version.id, found, damaged, self._clock.now()))
             self._unrecorded.discard(version.id)

@@ -76,6 +76,8 @@ class Shared:
     """Access.suspects: whether an address may be banned, so that ``greet`` is to be asked."""
     greet: Callable[[str], Any] | None = None
     """Access.greet: a coroutine function that raises Refusal for a banned address."""
+    note: Callable[..., None] = lambda account_id, **seen: None
+    """Access.note: keeps what was seen of an account's clients, columns of account_activity, for support."""
     throttles: Throttles = field(default_factory=Throttles)
     tally: Tally = field(default_factory=Tally.alone)
     processes: int = 1

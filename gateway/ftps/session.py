@@ -16,7 +16,6 @@ from __future__ import annotations
 import socket
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +27,6 @@ from gateway.domain.records import Account
 from gateway.domain.replies import Refusal, Reply, ftp
 from gateway.ftps import commands
 from gateway.ftps.allowance import Allowance
-from gateway.ftps.bridge import Closed
 from gateway.ftps.channel import cancel
 from gateway.ftps.control import Control
 from gateway.ftps.jobs import Job
@@ -36,7 +34,6 @@ from gateway.ftps.passive import Passive
 from gateway.ftps.tls import TlsStream
 from gateway.ftps.tree import Tree
 from gateway.log import get
-from gateway.store import accounts
 
 if TYPE_CHECKING:
     from gateway.ftps.server import Shared
@@ -156,7 +153,7 @@ class Session(Control):
         if admitted is None:
             admitted = shared.bridge.run(shared.log_in(login, password, peer))
         account = admitted.account
-        self._allowance = Allowance(account, shared)
+        self._allowance = Allowance(account, shared, self.address)
         self._tree = Tree(
             account,
             shared.store,
@@ -182,20 +179,26 @@ class Session(Control):
         assert self._allowance is not None
         return self._allowance
 
+    def note_client(self, name: str) -> None:
+        """What the client calls itself, for support to see; FileZilla says so after its login."""
+        if self.account is not None and name != self.client:
+            self.shared.note(self.account.id, client=name)
+        self.client = name
+
     def note_failure(self, reason: str) -> None:
         """Let support see why a transfer of this account did not come to be."""
         if self.account is None:
             return
         log.info("transfer failed", account=self.account.login, address=self.address, reason=reason)
         shared = self.shared
-        seen = {
-            "last_failure_at": shared.clock.now(),
-            "last_failure_from": self.address,
-            "last_failure": reason,
-            "client": self.client,
-        }
-        with suppress(Closed):
-            shared.bridge.submit(shared.store.write(accounts.note_activity, (self.account.id, seen)))
+        now = shared.clock.now()
+        shared.note(
+            self.account.id,
+            last_failure_at=now,
+            last_failure_from=self.address,
+            last_failure=reason,
+            client=self.client,
+        )
 
     # -- commands ----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from gateway.config import Config
 from gateway.domain.binding import Binding
 from gateway.domain.names import DEFAULT_NUMBER
+from gateway.log import get
+
+log = get(__name__)
 
 LOOK_UP_EVERY = 300.0
 """Seconds after which the name of ``masquerade_address`` is looked up again."""
@@ -35,7 +38,9 @@ class Settings:
     sessions_per_account: int = 40
     sessions_per_address: int = 100
     transfers_per_account: int = 40
+    transfers_per_address: int | None = None
     bandwidth_per_account: int | None = None
+    bandwidth_per_address: int | None = None
     bandwidth_per_session: int | None = None
     quota: int | None = None
     largest_file: int | None = None
@@ -61,6 +66,8 @@ class Settings:
             sessions_per_account=limits.sessions_per_account,
             sessions_per_address=limits.sessions_per_address,
             transfers_per_account=limits.transfers_per_account,
+            transfers_per_address=limits.transfers_per_address,
+            bandwidth_per_address=limits.bandwidth_per_address,
             bandwidth_per_account=limits.bandwidth_per_account,
             bandwidth_per_session=limits.bandwidth_per_session,
             quota=limits.quota,
@@ -79,7 +86,10 @@ class Masquerade:
         self._until = float("-inf")
 
     def address(self) -> str | None:
-        """The address to name; None: the one that the client reached."""
+        """The address to name; None: the one that the client reached.
+
+        A name that can't be looked up keeps the address it had; where it never had one, PASV must name our own.
+        """
         if self._name is None:
             return None
         with self._lock:
@@ -95,6 +105,10 @@ class Masquerade:
     def _look_up(self, name: str) -> None:
         try:
             found = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
-        except OSError:
+        except OSError as error:
+            log.error("masquerade_address can't be looked up", name=name, goes_on_with=self._address, reason=error)
             return
-        self._address = str(found[0][4][0])
+        address = str(found[0][4][0])
+        if self._address not in (None, address):
+            log.info("masquerade_address is another address now", name=name, address=address)
+        self._address = address

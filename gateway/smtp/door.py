@@ -9,7 +9,6 @@ A crash loses connections, and no message that was answered 250.
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -25,7 +24,9 @@ from gateway.domain.subject import SubjectGrammar
 from gateway.doorway import Doorway
 from gateway.examine.mail import ANSWER_MOST
 from gateway.examine.worker import Crew, Limits
+from gateway.renewal import renewing
 from gateway.smtp.authentication import Authenticator
+from gateway.smtp.certificate import REFUSALS, Certificate
 from gateway.smtp.examination import Examination
 from gateway.smtp.facts import Judge
 from gateway.smtp.failures import Failures
@@ -52,6 +53,7 @@ async def serve(doorway: Doorway) -> None:
     store = await Store.open(config.store_url, busy_timeout=config.store.busy_timeout)
     crew = Crew(config.examine.workers, worker_limits(config))
     authenticator = Authenticator(config.smtp)
+    beside: list[asyncio.Task[None]] = []
     try:
         bounds = {"deepest": config.examine.depth, "most_parts": config.examine.parts}
         lookers = config.examine.workers
@@ -60,9 +62,12 @@ async def serve(doorway: Doorway) -> None:
         news = examination.wake if looking is not None else Bell(doorway).ring
         failures = Failures(partial(_tell, doorway))
         doorway.on_word(lambda word: _learn(failures, word))
-        listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally, failures)
-        doorway.on_reload(lambda: renew(listener, config))
+        certificate = Certificate.of(config)
+        listener, filing = build(config, store, spool, authenticator.judge, news, doorway.tally, failures, certificate)
         await listener.listen(doorway.sockets)
+        if certificate is not None:
+            doorway.on_reload(certificate.reload)
+            beside.append(asyncio.create_task(renewing(certificate.changed, certificate.reload, REFUSALS)))
         doorway.ready()
         log.info("the mail door is open", run=filing.run)
         stopping = asyncio.create_task(doorway.stopping.wait())
@@ -78,6 +83,8 @@ async def serve(doorway: Doorway) -> None:
             looking.cancel()
             await asyncio.wait({looking})
     finally:
+        for task in beside:
+            task.cancel()
         await authenticator.close()
         await crew.close()
         await store.close()
@@ -128,10 +135,11 @@ def build(
     filed: Callable[[], None],
     tally: Tally,
     failures: Failures,
+    certificate: Certificate | None = None,
 ) -> tuple[Listener, Filing]:
     """The door's parts, wired together; *filed* is called when an update is to be looked into."""
     settings = config.smtp
-    ftps_host = config.ftps.masquerade_address or config.gateway.hostname
+    hostname = config.gateway.hostname
     aliases = {region.alias: _directions(config.regions_of(region.alias)) for region in config.regions}
     filing = Filing(
         store=store,
@@ -142,7 +150,7 @@ def build(
             refuse_automatic=settings.automatic_mail == "refuse",
         ),
         regions=aliases,
-        too_large=say.too_large(settings.max_message_size, ftps_host),
+        too_large=say.too_large(settings.max_message_size, hostname),
         spool=spool.id,
         next_business_moment=config.next_business_moment,
         judge=judge,
@@ -152,11 +160,10 @@ def build(
     )
     listener = Listener(
         settings,
-        host=config.gateway.hostname,
-        ftps_host=ftps_host,
+        host=hostname,
         aliases=aliases,
         spool=spool,
-        tls=tls_context(config),
+        certificate=certificate,
         file=filing,
         tally=tally,
         disk_reserve=config.spool.free_disk_reserve,
@@ -174,24 +181,6 @@ def worker_limits(config: Config) -> Limits:
         output=ANSWER_MOST,
         written=config.smtp.max_message_size,
     )
-
-
-def tls_context(config: Config) -> ssl.SSLContext | None:
-    """What STARTTLS offers: the mail door's certificate, or else the FTPS door's; None where there is none."""
-    certificate = config.smtp.certificate or config.ftps.certificate
-    key = config.smtp.private_key or config.ftps.private_key
-    if certificate is None or key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-def renew(listener: Listener, config: Config) -> None:
-    """Take up a renewed certificate; connections that are under TLS keep the old one."""
-    listener.tls = tls_context(config)
 
 
 def _directions(regions: Sequence[Region]) -> tuple[Directions, ...]:

@@ -44,7 +44,7 @@ class Examination:
     """Looks into updates, several at once, the oldest first. ``wake`` it when there is a new one."""
 
     def __init__(
-        self, store: Store, spool: Spool, crew: Crew, clock: Clock, *, lookers: int, bounds: dict[str, int]
+        self, store: Store, spool: Spool, crew: Crew, clock: Clock, *, lookers: int, bounds: dict[str, Any]
     ) -> None:
         self._store = store
         self._spool = spool

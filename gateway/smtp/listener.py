@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -24,6 +23,7 @@ from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
 from gateway.processors import roam
+from gateway.smtp.certificate import Certificate
 from gateway.smtp.connection import Farewell
 from gateway.smtp.entrance import Entrance
 from gateway.smtp.envelope import POSTMASTER, Arrival
@@ -52,10 +52,9 @@ class Listener:
         settings: Smtp,
         *,
         host: str,
-        ftps_host: str,
         aliases: Mapping[str, Sequence[Directions]],
         spool: Spool,
-        tls: ssl.SSLContext | None,
+        certificate: Certificate | None,
         file: Callable[[Arrival], Awaitable[Reply]],
         tally: Tally,
         disk_reserve: int = 0,
@@ -68,7 +67,7 @@ class Listener:
         self.host = host
         self._aliases = aliases
         self._domains = {"", host.lower(), *(alias.rpartition("@")[2] for alias in aliases)}
-        self.tls = tls
+        self.certificate = certificate
         self.file = file
         self.stopping = False
         extensions = [
@@ -80,8 +79,8 @@ class Listener:
             "ENHANCEDSTATUSCODES",
         ]
         self.hello_protected = say.hello(host, extensions)
-        self.hello = say.hello(host, [*extensions, "STARTTLS"]) if tls is not None else self.hello_protected
-        self.too_large = say.too_large(settings.max_message_size, ftps_host)
+        self.hello = say.hello(host, [*extensions, "STARTTLS"]) if certificate is not None else self.hello_protected
+        self.too_large = say.too_large(settings.max_message_size, host)
         self._spool = spool
         self._reserve = disk_reserve
         self._room = True

@@ -189,8 +189,8 @@ class Session(Connection):
             return say.NO_ARGUMENT_EXPECTED
         if self._protected is not None:
             return say.TLS_ALREADY
-        context = self._listener.tls
-        if context is None or self.transport is None:
+        certificate = self._listener.certificate
+        if certificate is None or self.transport is None:
             return say.TLS_NOT_AVAILABLE
         self._say(say.READY_FOR_TLS)
         await self._flush()
@@ -198,7 +198,7 @@ class Session(Connection):
         if injected := self._inbox.discard():
             log.warning("plain text behind STARTTLS was thrown away", peer=self.address, octets=injected)
         try:
-            await self._writer.start_tls(context)
+            await self._writer.start_tls(certificate.context)
         except (OSError, ssl.SSLError) as error:
             raise PeerGone(f"the TLS handshake failed: {error}") from error
         self.transport = self._writer.transport

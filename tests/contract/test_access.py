@@ -20,6 +20,7 @@ from gateway.domain.records import Account, AccountState
 from gateway.domain.replies import Refusal, Reply
 from gateway.domain.throttle import Limit
 from gateway.store import Store, accounts, audit, bans, credentials, one_by_one
+from gateway.tally import Board, Tally
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 DUE = datetime(2027, 1, 5, 14, tzinfo=UTC)
@@ -63,13 +64,15 @@ class Site:
     def processes(self, count: int) -> list[Access]:
         """The processes of one door: each hears what the others tell."""
         made: list[Access] = []
+        board = Board(count)
 
         def teller(mine: int) -> Callable[[str], None]:
             return lambda word: [each.hear(word) for place, each in enumerate(made) if place != mine] and None
 
         for place in range(count):
-            more = {"key": b"k" * 32, "tell": teller(place)}
+            more = {"tally": Tally(board.fd, place, count), "tell": teller(place)}
             made.append(Access(self.store, self.hashing, self.clock, self.places, self.limits, **more))  # type: ignore[arg-type]
+        board.close()
         self.doors += made
         return made
 
@@ -382,8 +385,23 @@ async def test_an_address_may_have_so_many_passwords_checked_a_minute(site: Site
     assert reply == Reply(421, ("Too many logins from your address; please try again in a minute.",))
     assert (await site.refused(door, "acme", "wrong", STRANGER)).code == 530
     await door.login("acme", password, PEER)
-    site.clock.advance(timedelta(seconds=10))
+    site.clock.advance(timedelta(seconds=59))
+    assert (await site.refused(door, "acme", "wrong")).code == 421
+    site.clock.advance(timedelta(seconds=1))
     assert (await site.refused(door, "acme", "wrong")).code == 530
+
+
+async def test_checks_are_counted_over_all_processes_and_by_whom_they_were_counted(site: Site) -> None:
+    site.limits = Limits(Limit(1000, timedelta(minutes=15)), Limit(1000, timedelta(minutes=15)), checks_per_minute=4)
+    one, other = site.processes(2)
+    answers = [(await site.refused(door, f"name{n}", "wrong")).code for n in range(3) for door in (one, other)]
+    assert answers == [530] * 4 + [421] * 2
+    watch = asyncio.create_task(one.watch(dict, lambda key, reply: None, every=0.01))
+    site.clock.advance(timedelta(seconds=60))
+    await asyncio.sleep(0.1)  # one lets go of its two as time goes by, though nobody comes to it
+    answers = [(await site.refused(other, f"name{n}", "wrong")).code for n in range(5)]
+    assert answers == [530] * 4 + [421]
+    watch.cancel()
 
 
 async def test_a_login_and_a_password_of_any_kind_are_only_wrong(site: Site) -> None:

@@ -183,6 +183,23 @@ def test_sighup_takes_a_renewed_certificate_into_use_at_both_doors_and_drops_no_
     session.quit()
 
 
+def test_a_renewed_certificate_is_taken_into_use_at_both_doors_without_anybody_asking(
+    gateway: RunningGateway, acme: Login
+) -> None:
+    before = {door: certificate_of(gateway, door) for door in ("ftps", "smtp")}
+    session = gateway.ftp(acme)
+    key = gateway.folder / "private_key.pem"
+    selfsigned.make(gateway.certificate, gateway.folder / "other.pem", ["localhost"])
+    until(lambda: gateway.log().count("new certificate refused") >= 2, "both doors refuse a wrong pair")
+    assert {door: certificate_of(gateway, door) for door in before} == before
+    selfsigned.make(gateway.certificate, key, ["localhost", "127.0.0.1"])
+    for door, old in before.items():
+        until(lambda door=door, old=old: certificate_of(gateway, door) != old, f"the {door} door's new certificate")  # type: ignore[misc]
+    assert gateway.log().count("new certificate refused") == 2
+    assert session.pwd() == "/"
+    session.quit()
+
+
 def test_sighup_with_a_wrong_pair_keeps_the_old_one(gateway: RunningGateway, acme: Login) -> None:
     before = {door: certificate_of(gateway, door) for door in ("ftps", "smtp")}
     right = gateway.certificate.read_bytes()

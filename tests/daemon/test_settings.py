@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ftplib
 import io
+import json
 import lzma
 import re
 import sqlite3
@@ -68,6 +69,24 @@ def upload(gateway: RunningGateway, client: ftplib.FTP_TLS, name: str, content: 
         return inside
 
     return until(found, f"{name} was looked into")  # type: ignore[return-value]
+
+
+def test_too_large_a_mail_is_sent_to_the_ftps_host_by_name_and_the_only_region_is_everybodys() -> None:
+    """The address that PASV names is no name to tell a person."""
+    asked = {"ftps": {"masquerade_address": "203.0.113.5"}, "smtp": {"max_message_size": "1 MiB"}}
+    with running_gateway(asked) as gateway:
+        account = gateway.add_account("Acme")
+        gateway.add_contact(SENDER, account.login)
+        gateway.add_sr("12345", account.login)
+        with gateway.mail() as mail:
+            code, words = mail.docmd("MAIL", f"FROM:<{SENDER}> SIZE=2000000")
+            assert (code, b"to gateway.example.com" in words) == (552, True), words
+            mail.sendmail(SENDER, [ALIAS], HEADER % 1 + b"\r\ntext\r\n")
+        assert gateway.command("account", "show", account.login)["region"] is None
+        rows = sqlite3.connect(gateway.state_dir / "gateway.db")
+        ((payload,),) = rows.execute("SELECT payload FROM events WHERE type = 'update.filed'")
+        rows.close()
+        assert json.loads(payload)["next_business_moment"] is not None
 
 
 def test_what_workers_may_take() -> None:

@@ -19,10 +19,10 @@ import pytest
 from gateway.domain.records import Version, VersionState
 from gateway.domain.throttle import address_subject
 from gateway.examine import looks
-from gateway.ftps import awaiting, looking
+from gateway.ftps import awaiting, jobs, looking, settings
 from gateway.intake import Intake
 from gateway.spool import Hold, Incoming, Spool
-from gateway.store import bans, one_by_one
+from gateway.store import Store, accounts, bans, one_by_one
 from gateway.testing.faults import Fault, Faults
 from gateway.testing.ftps import Customer, Door, Talk, hang_up
 from gateway.testing.waiting import PATIENCE, until
@@ -438,6 +438,30 @@ def test_masquerade_address(make_door: MakeDoor) -> None:
             assert f"({written}," in talk.command("PASV")
 
 
+def test_the_name_of_masquerade_address_is_looked_up_again(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A dynamic address changes; a resolver that fails changes nothing, and is heard of."""
+    answers: list[str | OSError] = ["192.0.2.1", "192.0.2.2", socket.gaierror("no answer"), "192.0.2.3"]
+    known = socket.getaddrinfo
+
+    def resolve(host: Any, *more: Any, **named: Any) -> Any:
+        if host != "nat.example.com":
+            return known(host, *more, **named)
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, OSError):
+            raise answer
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (answer, 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(settings, "LOOK_UP_EVERY", 0.0)
+    door = make_door(ftps={"masquerade_address": "nat.example.com"})
+    with door.talk(door.customer()) as talk:
+        named = [re.findall(r"\((\d+,\d+,\d+,\d+),", talk.command("PASV")) for _ in range(4)]
+    assert named == [["192,0,2,1"], ["192,0,2,2"], ["192,0,2,2"], ["192,0,2,3"]]
+    assert "masquerade_address can't be looked up" in caplog.text
+
+
 def test_more_uploads_at_once_than_there_are_ports(make_door: MakeDoor) -> None:
     door = make_door(ports=2)
     acme = door.customer()
@@ -489,6 +513,26 @@ def test_free_disk_reserve(make_door: MakeDoor) -> None:
         talk.talk("C: STOR logs.bin\nS: 452 *")
 
 
+def test_a_disk_that_becomes_full_during_an_upload_keeps_its_reserve(
+    make_door: MakeDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "LOOK_AT_DISK", 1 << 20)
+    door = make_door(spool={"free_disk_reserve": "1 MiB"})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR logs.bin")
+        data.sendall(LARGE[: 3 << 20])
+        until(lambda: f"{3 << 20} bytes" in talk.command("STAT"), "it has arrived")
+        monkeypatch.setattr(Spool, "free", lambda self: 1000)
+        with pytest.raises(OSError):
+            data.sendall(LARGE * 10)
+        data.close()
+        assert talk.reply()[-1].startswith("452 ")
+    (version,) = door.versions(acme)
+    assert version.state is VersionState.PARTIAL
+    assert 3 << 20 <= version.size <= 4 << 20
+
+
 def test_an_account_may_have_limits_of_its_own(make_door: MakeDoor) -> None:
     door = make_door(ftps={"limits": {"quota": 1}})
     acme = door.customer(limits={"quota": 10_000_000})
@@ -524,6 +568,34 @@ def test_who_goes_with_transfers_still_in_its_queue_leaves_none_behind(make_door
         assert talk.put("logs.bin", b"a few bytes").splitlines()[-1].startswith("226 ")
 
 
+def test_transfers_of_an_address(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"transfers_per_address": 1}})
+    acme, other = door.customer(), door.customer("other")
+    with door.talk(acme) as one, door.talk(other) as two:
+        data = one.begin("STOR one.bin")
+        for _ in range(2):  # the refused one is not counted
+            two.port()
+            two.talk("C: STOR two.bin\nS: 450 Too many transfers at once from your address*")
+        data.unwrap().close()
+        one.reply()
+        assert two.put("two.bin", BYTES).startswith("226-")
+        assert one.put("three.bin", BYTES).startswith("226-")
+
+
+def test_sessions_of_everybody(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"sessions": 1}})
+    acme = door.customer()
+    with door.talk(acme) as one, door.talk() as two:
+        two.talk("S: 421 Too many connections; try again in a minute.")
+        one.talk("C: QUIT\nS: 221 *")
+
+        def welcome() -> bool:
+            with door.talk() as again:
+                return again.line().startswith("220")
+
+        until(welcome, "there is room again")
+
+
 def test_sessions_of_an_address(make_door: MakeDoor) -> None:
     door = make_door(ftps={"limits": {"sessions_per_address": 2}})
     with door.talk() as one, door.talk() as two, door.talk() as three:
@@ -537,6 +609,67 @@ def test_sessions_of_an_address(make_door: MakeDoor) -> None:
                 return again.line().startswith("220")
 
         until(welcome, "there is room again")
+
+
+def test_who_does_not_log_in_in_time_is_told_and_goes(make_door: MakeDoor) -> None:
+    """Whatever is said meanwhile."""
+    door = make_door(ftps={"login_timeout": "0.7 s"})
+    with door.talk() as talk:
+        begun = time.monotonic()
+        talk.secure()
+        while time.monotonic() - begun < 0.5:
+            talk.talk("C: NOOP\nS: 200 *")
+            time.sleep(0.05)
+        assert talk.line().startswith("421 ")
+        assert talk.is_closed()
+        assert time.monotonic() - begun > 0.6
+
+
+def test_logins_a_minute_and_how_long_a_ban_lasts(make_door: MakeDoor) -> None:
+    limits = {"logins_per_minute": 3, "failures_before_ban": 5, "ban_time": "2 s"}
+    door = make_door(ftps={"limits": limits})
+    acme = door.customer()
+    with door.talk(acme) as talk:
+        talk.talk("C: NOOP\nS: 200 *")
+    for name in "ab":
+        with door.talk() as talk:
+            talk.secure()
+            talk.talk(f"C: USER {name}\nS: 331 *\nC: PASS wrong\nS: 530 *")
+    with door.talk() as talk:
+        talk.secure()
+        talk.talk("C: USER c\nS: 331 *\nC: PASS wrong\nS: 421 Too many logins from your address*")
+    with door.talk(acme) as talk:  # who was let in minutes ago needs no check
+        talk.talk("C: NOOP\nS: 200 *")
+
+
+def test_a_ban_ends_by_itself(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"failures_before_ban": 1, "ban_time": "2 s"}})
+    acme = door.customer()
+    with door.talk() as talk:
+        talk.secure()
+        talk.talk("C: USER a\nS: 331 *\nC: PASS wrong\nS: 530 *\nC: USER a\nS: 331 *\nC: PASS wrong\nS: 421 *")
+    with door.talk() as talk:
+        assert talk.line().startswith("421 Too many failed logins")
+
+    def welcome() -> bool:
+        with door.talk() as talk:
+            return talk.line().startswith("220")
+
+    until(welcome, "the ban is over")
+    with door.talk(acme) as talk:
+        talk.talk("C: NOOP\nS: 200 *")
+
+
+def test_a_client_that_says_its_name_after_the_login_is_noted(door: Door, acme: Customer) -> None:
+    """FileZilla does."""
+    with door.talk(acme) as talk:
+        talk.talk("C: CLNT FileZilla 3.63\nS: 200 *")
+
+    async def seen(store: Store) -> Any:
+        async with store.reading() as connection:
+            return (await accounts.activity(connection, acme.account.id)).get("client")
+
+    until(lambda: door.ask(seen) == "FileZilla 3.63", "it is noted")
 
 
 def test_a_banned_address_is_turned_away_at_connect_until_the_ban_is_lifted(make_door: MakeDoor) -> None:
@@ -560,8 +693,9 @@ def test_a_banned_address_is_turned_away_at_connect_until_the_ban_is_lifted(make
         talk.talk("C: NOOP\nS: 200 *")
 
 
-def test_bandwidth_holds_under_tls(make_door: MakeDoor) -> None:
-    door = make_door(ftps={"limits": {"bandwidth_per_account": 2_000_000}})
+@pytest.mark.parametrize("whose", ["account", "address", "session"])
+def test_bandwidth_holds_under_tls(make_door: MakeDoor, whose: str) -> None:
+    door = make_door(ftps={"limits": {f"bandwidth_per_{whose}": 2_000_000}})
     acme = door.customer()
     with door.talk(acme) as talk:
         begun = os.times().elapsed

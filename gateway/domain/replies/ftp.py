@@ -233,6 +233,7 @@ def rest_beyond(offset: int, size: int) -> Reply:
 
 
 TOO_MANY_TRANSFERS = _reply(450, "Too many transfers at once for this login; try again when one has ended.")
+TOO_MANY_TRANSFERS_FROM_YOU = _reply(450, "Too many transfers at once from your address; try again when one has ended.")
 COMPLETE_ALREADY = _reply(
     553, "This file is complete, so nothing can be added; send it whole to make a new version (STOR without REST)."
 )

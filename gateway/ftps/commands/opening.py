@@ -98,7 +98,7 @@ def syst(session: Session, argument: bytes) -> None:
 
 def clnt(session: Session, argument: bytes) -> None:
     """What the client calls itself; support sees it."""
-    session.client = ftp.plain(argument.decode("utf-8", "replace"))[:100]
+    session.note_client(ftp.plain(argument.decode("utf-8", "replace"))[:100])
     session.reply(ftp.CLIENT_NOTED)
 
 

@@ -4,15 +4,18 @@ The task is ``gateway.examine.sender:authenticate``; it needs the extra ``mailau
 messages and DNS takes its time, so both run here and not in a door.
 
 Rules: a pass is an SPF or DKIM pass whose domain is aligned with the one in From, as that domain's DMARC record says
-(relaxed where there is none). A DNS server that does not answer is no verdict: *unknown*, unless something else passes.
-A signature over a part of the body (``l=``), or not over every Subject, proves nothing; only the first
-``SIGNATURES_MOST`` are tried. Never raises on what a stranger wrote or published; it asks only the name servers it was
-given.
+(relaxed where there is none). Only what is aligned is looked at: what other domains say changes nothing, so that a
+stranger's own name servers are never waited for. A DNS server that does not answer is no verdict: *unknown*, unless
+something else passes. A signature over a part of the body (``l=``), or not over every Subject, by SHA-1 (RFC 8301) or
+by a key that its owner only tests (RFC 6376 §3.6.1) proves nothing; only the first ``SIGNATURES_MOST`` are tried. Never
+raises on what a stranger wrote or published; it asks only the name servers it was given.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -22,6 +25,8 @@ SIGNATURES_MOST = 5
 """DKIM signatures of a message that are verified; honest mail has one to three."""
 QUERY_SECONDS = 4.0
 """How long one DNS question may take, all name servers together."""
+
+_DMARC = re.compile(rb"v[ \t]*=[ \t]*DMARC1[ \t]*(?:;|\Z)")
 
 
 class NoAnswer(Exception):
@@ -79,17 +84,14 @@ def authenticate(
     path: str | None = None,
     message: str | None = None,
     name_servers: Sequence[str] = (),
+    signatures: bool = True,
 ) -> dict[str, Any]:
     """Judge whether a message with *domain* in From, sent by *sender* (the envelope's) from *peer*, is genuine.
 
-    The message lies at *path*, or is *message*, byte for byte as Latin-1. The answer: ``verdict`` (a value of
+    The message lies at *path*, or is *message*, byte for byte as Latin-1; it is read for its *signatures*, and without
+    them the verdict is what it would be if none were right. The answer: ``verdict`` (a value of
     ``policy.Authentication``) and ``because``, for the log.
     """
-    if path is not None:
-        with open(path, "rb") as file:
-            raw = file.read()
-    else:
-        raw = (message or "").encode("latin-1")
     dns = Dns(name_servers)
     policy: Mapping[str, str] = {}
     strict_spf = strict_dkim = False
@@ -99,23 +101,37 @@ def authenticate(
     except NoAnswer:
         pass
     said = []
-    spf, spf_domain = _spf(dns, peer, sender, hello)
+    spf_domain = (sender.rpartition("@")[2] if "@" in sender else hello).lower().rstrip(".")
+    spf = _spf(dns, peer, sender, hello) if _aligned(spf_domain, domain, strict=strict_spf) else "not aligned"
     said.append(f"spf={spf} ({spf_domain})")
-    genuine = spf == "pass" and _aligned(spf_domain, domain, strict=strict_spf)
-    if not genuine:
-        for result, signer in _signatures(dns, raw):
+    genuine = spf == "pass"
+    if signatures and not genuine:
+        for result, signer in _signatures(dns, _read(path, message), domain, strict=strict_dkim):
             said.append(f"dkim={result} ({signer})")
-            if result == "pass" and _aligned(signer, domain, strict=strict_dkim):
-                genuine = True
-                break
+            genuine |= result == "pass"
     if genuine:
         verdict = "pass"
     elif dns.failed:
         verdict = "unknown"
     else:
-        verdict = {"reject": "reject", "quarantine": "quarantine"}.get(policy.get("p", ""), "unverified")
+        verdict = {"reject": "reject", "quarantine": "quarantine"}.get(_asked(policy), "unverified")
     said.append(f"dmarc={'pass' if genuine else 'fail' if policy else 'none'} (p={policy.get('p', 'none')})")
     return {"verdict": verdict, "because": "; ".join(said)[:1_000]}
+
+
+def _read(path: str | None, message: str | None) -> bytes:
+    if path is None:
+        return (message or "").encode("latin-1")
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _asked(policy: Mapping[str, str]) -> str:
+    """What a record asks for; where its owner only tests (pct=0, RFC 7489 §6.6.4; t=y), the next milder thing."""
+    asked = policy.get("p", "")
+    if policy.get("pct") == "0" or policy.get("t") == "y":
+        return {"reject": "quarantine"}.get(asked, "none")
+    return asked
 
 
 def organisation(domain: str) -> str:
@@ -154,20 +170,25 @@ def _policy(dns: Dns, domain: str) -> dict[str, str]:
 
 
 def _record(dns: Dns, domain: str) -> dict[str, str]:
-    from authheaders.dmarc_lookup import DMARCException, answer_to_dict
-
-    found = [text for text in dns.texts(f"_dmarc.{domain}") if text.startswith(b"v=DMARC1")]
+    """A name's DMARC record (RFC 7489 §6.3, §6.6.3): its tags; what can't be read is left out. None: no tags."""
+    found = [text for text in dns.texts(f"_dmarc.{domain}") if _DMARC.match(text)]
     if len(found) != 1:  # several are none (§6.6.3)
         return {}
-    try:
-        tags: dict[str, str] = answer_to_dict(found[0].decode("ascii", "replace"))
-    except DMARCException:
-        return {}
+    tags: dict[str, str] = {}
+    for tag in found[0].decode("ascii", "replace").split(";"):
+        name, equals, value = tag.partition("=")
+        if equals:
+            tags.setdefault(name.strip().lower(), value.strip().lower())
+    for name in ("p", "sp"):
+        if tags.get(name) not in (None, "none", "quarantine", "reject"):
+            del tags[name]
+    if "p" not in tags and "rua" in tags:  # §6.6.3: who wants reports wants to be known
+        tags["p"] = "none"
     return tags if "p" in tags else {}
 
 
-def _spf(dns: Dns, peer: str, sender: str, hello: str) -> tuple[str, str]:
-    """SPF's result, and the domain that it speaks for."""
+def _spf(dns: Dns, peer: str, sender: str, hello: str) -> str:
+    """SPF's result."""
     import spf
 
     def lookup(name: str, kind: str, tcpfallback: bool = True, timeout: float = 30) -> list[Any]:
@@ -178,14 +199,13 @@ def _spf(dns: Dns, peer: str, sender: str, hello: str) -> tuple[str, str]:
         return [((name, kind), _for_spf(kind, record)) for record in records]
 
     spf.DNSLookup = lookup
-    domain = (sender.rpartition("@")[2] if "@" in sender else hello).lower().rstrip(".")
     try:
         result, _ = spf.check2(i=peer, s=sender, h=hello)
     except Exception as error:  # the library's own defects on hostile records
-        return f"error {type(error).__name__}", domain
+        return f"error {type(error).__name__}"
     if result == "temperror":
         dns.failed = True
-    return str(result), domain
+    return str(result)
 
 
 def _for_spf(kind: str, record: Any) -> Any:
@@ -201,40 +221,73 @@ def _for_spf(kind: str, record: Any) -> Any:
             return record.strings
 
 
-def _signatures(dns: Dns, raw: bytes) -> list[tuple[str, str]]:
-    """The result of each DKIM signature, and the domain that signed."""
+def _signatures(dns: Dns, raw: bytes, author: str, *, strict: bool) -> Iterator[tuple[str, str]]:
+    """The result of each DKIM signature that is aligned with the *author*'s domain, and the domain that signed."""
     import dkim
+    from dkim.util import InvalidTagValueList, parse_tag_value
+
+    key: dict[bytes, bytes] = {}
 
     def lookup(name: bytes, timeout: float = 5) -> bytes | None:
+        key.clear()
         found = dns.texts(name.decode("ascii", "replace").rstrip("."))
-        return found[0] if found else None
+        if not found:
+            return None
+        with suppress(InvalidTagValueList):
+            key.update(parse_tag_value(found[0]))
+        return found[0]
 
-    results: list[tuple[str, str]] = []
     subjects = len(split(raw).all("subject"))
     try:
         verifier = dkim.DKIM(raw)
     except dkim.DKIMException:  # a header that the library does not take
-        return results
-    for index in range(SIGNATURES_MOST):
-        verifier.signature_fields = {}
+        return
+    tried = 0
+    for index, value in enumerate(value for name, value in verifier.headers if name.lower() == b"dkim-signature"):
+        try:
+            fields = parse_tag_value(value)
+        except InvalidTagValueList:
+            continue
+        signer = fields.get(b"d", b"").decode("ascii", "replace").lower()
+        if not _aligned(signer, author, strict=strict):
+            continue
+        tried += 1
+        if tried > SIGNATURES_MOST:
+            return
         try:
             held = verifier.verify(idx=index, dnsfunc=lookup)
             outcome = "pass" if held else "fail"
         except NoAnswer:
             outcome = "temperror"
+        except MemoryError:
+            raise
         except Exception as error:  # malformed signatures and keys, in every way
             outcome = f"fail {type(error).__name__}"
-        fields = verifier.signature_fields
-        if not fields:
-            break
-        if outcome == "pass" and (b"l" in fields or not _signs_subject(fields, subjects)):
-            outcome = "partial"
-        results.append((outcome, fields.get(b"d", b"").decode("ascii", "replace").lower()))
-    return results
+        if outcome == "pass" and not (_signs_all(fields, subjects) and _may_sign(fields, key)):
+            outcome = "nothing"
+        yield outcome, signer
 
 
-def _signs_subject(fields: Mapping[bytes, bytes], subjects: int) -> bool:
-    """Whether a signature covers every Subject: one put on top of a mail that was signed names another SR."""
+def _may_sign(fields: Mapping[bytes, bytes], key: Mapping[bytes, bytes]) -> bool:
+    """Whether a signature that holds counts: no SHA-1 (RFC 8301 §3.1), and as its key's record says (RFC 6376 §3.6.1).
+
+    A key's flag ``y`` says that its owner tests, ``s`` that the signer's identity is of the very domain.
+    """
+    flags, hashes = (key.get(name, b"").replace(b" ", b"").lower().split(b":") for name in (b"t", b"h"))
+    domain = fields.get(b"d", b"").lower()
+    identity = fields.get(b"i", b"@" + domain).rpartition(b"@")[2].lower()
+    return (
+        fields.get(b"a", b"").lower().endswith(b"-sha256")
+        and b"y" not in flags
+        and (b"s" not in flags or identity == domain)
+        and (b"h" not in key or b"sha256" in hashes)
+    )
+
+
+def _signs_all(fields: Mapping[bytes, bytes], subjects: int) -> bool:
+    """Whether a signature covers the whole body and every Subject: one put on top of a signed mail names another SR."""
+    if b"l" in fields:
+        return False
     names = [name.strip().lower() for name in fields.get(b"h", b"").split(b":")]
     return names.count(b"subject") >= subjects
 

@@ -1,7 +1,8 @@
 """Who says that a sender is genuine: a worker that asks the DNS, our own relay, or nobody.
 
-Rules: nobody is asked about a mail that would be refused whoever wrote it. A worker that dies of a message says nothing
-for its sender (*unverified*); one that waits too long for the DNS is no verdict (*unknown*: the sender tries again).
+Rules: nobody is asked about a mail that would be refused whoever wrote it. A message that a worker dies of is judged as
+if none of its signatures were right: whoever can write such a message could else write as anybody. A worker that waits
+too long for the DNS is no verdict (*unknown*: the sender tries again).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gateway.examine.worker import Crew, Limits, Reason, WorkerDied
 from gateway.smtp.envelope import Arrival
 
 TASK = "gateway.examine.sender:authenticate"
-BUDGET = Limits(cpu_seconds=10.0, wall_seconds=25.0)
+BUDGET = Limits(cpu_seconds=10.0, wall_seconds=25.0, memory=1 << 30)
 """What one sender may cost; DKIM hashes the whole message."""
 WORKERS = 2
 _NEEDED = ("dkim", "spf", "authheaders", "dns")
@@ -69,23 +70,30 @@ class Authenticator:
     async def _verify(self, arrival: Arrival, sender: Mailbox) -> Authentication:
         assert self._crew is not None
         raw, path = arrival.letter.raw, arrival.letter.path
+        facts = {
+            "domain": sender.domain,
+            "peer": arrival.peer.address,
+            "hello": arrival.peer.hello,
+            "sender": arrival.sender,
+            "name_servers": list(self._settings.name_servers),
+        }
+        message = {
+            "path": str(path) if path is not None else None,
+            "message": raw.decode("latin-1") if raw is not None else None,
+        }
         try:
-            answer = await self._crew.run(
-                TASK,
-                domain=sender.domain,
-                peer=arrival.peer.address,
-                hello=arrival.peer.hello,
-                sender=arrival.sender,
-                path=str(path) if path is not None else None,
-                message=raw.decode("latin-1") if raw is not None else None,
-                name_servers=list(self._settings.name_servers),
-            )
+            try:
+                answer = await self._crew.run(TASK, **facts, **message)
+            except WorkerDied as death:
+                log.warning("a worker died judging a sender", id=arrival.letter.id, reason=death.reason.value)
+                if death.reason is Reason.WALL:
+                    return Authentication.UNKNOWN
+                answer = await self._crew.run(TASK, **facts, signatures=False)
             verdict = Authentication(answer["verdict"])
-        except WorkerDied as death:
-            log.warning("a worker died judging a sender", id=arrival.letter.id, reason=death.reason.value)
-            return Authentication.UNKNOWN if death.reason is Reason.WALL else Authentication.UNVERIFIED
+        except WorkerDied:  # not of the message, then
+            return Authentication.UNKNOWN
         except (KeyError, ValueError):
             log.warning("a worker's answer about a sender is no answer", id=arrival.letter.id)
-            return Authentication.UNVERIFIED
+            return Authentication.UNKNOWN
         log.info("sender judged", id=arrival.letter.id, verdict=verdict.value, because=str(answer.get("because"))[:500])
         return verdict

@@ -35,6 +35,44 @@ PASS, UNVERIFIED = Authentication.PASS, Authentication.UNVERIFIED
         ([b"mx.example.org; dmarc=fail (p=quarantine) header.from=example.com"], Authentication.QUARANTINE),
         ([b"mx.example.org; dmarc=fail (p=none) header.from=example.com"], UNVERIFIED),
         ([b"mx.example.org; dmarc=temperror header.from=example.com"], UNVERIFIED),
+        # what a sender can write into his relay's words about him
+        ([b'mx.example.org; spf=pass smtp.mailfrom="eva@example.com"@evil.example'], UNVERIFIED),
+        ([b'mx.example.org; spf=pass smtp.mailfrom="eva@evil.example"@example.com'], PASS),
+        ([b'mx.example.org; spf=pass smtp.mailfrom="eva@example.com"'], PASS),
+        ([b'mx.example.org; spf=pass smtp.mailfrom="eva\\"@example.com"'], UNVERIFIED),
+        ([b'mx.example.org; spf=pass smtp.mailfrom="x; dkim=pass header.d=example.com "@evil.example'], UNVERIFIED),
+        ([b"mx.example.org; spf=pass smtp.mailfrom=example.com=x@evil.example"], UNVERIFIED),
+        ([b"mx.example.org; spf=pass smtp.mailfrom=SRS0=x=y=evil.example=eva@example.com"], PASS),
+        (
+            [b'mx.example.org; dkim=pass header.d=evil.example header.i="a header.d=example.com b"@evil.example'],
+            UNVERIFIED,
+        ),
+        ([b'mx.example.org; dkim=pass reason="x header.d=example.com" header.d=evil.example'], UNVERIFIED),
+        ([b"mx.example.org; dkim=pass header.d=evil.example header.d=example.com"], UNVERIFIED),
+        (
+            [b"mx.example.org; spf=fail (a (b) ; dkim=pass header.d=example.com ) smtp.mailfrom=x@evil.example"],
+            UNVERIFIED,
+        ),
+        (
+            [rb"mx.example.org; spf=fail (\) ; dkim=pass header.d=example.com ) smtp.mailfrom=x@evil.example"],
+            UNVERIFIED,
+        ),
+        (
+            [b"mx.example.org; dmarc=fail (p=none) header.from=example.com; spf=pass smtp.mailfrom=example.com"],
+            UNVERIFIED,
+        ),
+        (
+            [
+                b"mx.example.org; spf=pass smtp.mailfrom=example.com;"
+                b" dmarc=fail (p=reject aspf=s) header.from=example.com"
+            ],
+            Authentication.REJECT,
+        ),
+        ([b"mx.example.org; dmarc=fail action=oreject header.from=example.com;"], Authentication.REJECT),
+        ([b"mx.example.org; dmarc=fail header.from=example.com policy.dmarc=reject"], Authentication.REJECT),
+        ([b"mx.example.org; dmarc = fail (p=none) header.from = example.com"], UNVERIFIED),
+        ([b"mx.example.org; dmarc = pass header.from = example.com"], PASS),
+        ([b"mx.example.org; = ; =pass; dmarc=; ;;"], UNVERIFIED),
         ([], UNVERIFIED),
         ([b""], UNVERIFIED),
         ([b"\xff;" * 50_000], UNVERIFIED),

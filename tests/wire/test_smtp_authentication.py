@@ -6,6 +6,7 @@ import smtplib
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import pytest
 
 from gateway.config.smtp import Smtp
 from gateway.examine import sender
+from gateway.smtp import authentication
 from gateway.testing.mail_door import MailDoor, mail_door
 
 # pyspf's source has such sequences; it is compiled when a test first imports it.
@@ -164,6 +166,67 @@ def test_dmarc_says_what_becomes_of_what_does_not_pass(names: NameServer, policy
     assert verdict(names) == expected
 
 
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ("v=DMARC1; p=Reject", "reject"),
+        ("v = DMARC1 ;p = reject", "reject"),
+        ("v=DMARC1; p=reject; ;", "reject"),
+        ("v=DMARC1; p=reject; fo", "reject"),
+        ("v=DMARC1; p=reject; rua=mailto:a@example.com;mailto:b@example.com", "reject"),
+        ("v=DMARC1; p=reject; pct=0", "quarantine"),
+        ("v=DMARC1; p=quarantine; pct=0", "unverified"),
+        ("v=DMARC1; p=reject; t=y", "quarantine"),
+        ("v=DMARC1; p=refuse; rua=mailto:a@example.com", "unverified"),
+        ("v=DMARC1; p=refuse", "unverified"),
+        ("v=DMARC10; p=reject", "unverified"),
+        ("v=spf1 -all", "unverified"),
+    ],
+)
+def test_what_is_wrong_in_a_dmarc_record_is_left_out_and_the_rest_counts(
+    names: NameServer, record: str, expected: str
+) -> None:
+    """RFC 7489 sections 6.3, 6.6.3 and 6.6.4."""
+    names.records[("_dmarc.example.com", "TXT")] = [quoted(record)]
+    assert verdict(names) == expected
+
+
+@pytest.mark.parametrize(
+    ("flags", "options", "expected"),
+    [
+        ("", {"signature_algorithm": b"rsa-sha1"}, "unverified"),  # RFC 8301 section 3.1
+        ("h=sha1; ", {}, "unverified"),
+        ("h=sha1:sha256; ", {}, "pass"),
+        ("t=y; ", {}, "unverified"),  # RFC 6376 section 3.6.1
+        ("t=s; ", {"identity": b"@sub.example.com"}, "unverified"),
+        ("t=s; ", {"identity": b"eva@example.com"}, "pass"),
+        ("", {"identity": b"@sub.example.com"}, "pass"),
+    ],
+)
+def test_a_signature_counts_as_its_algorithm_and_its_key_allow(
+    names: NameServer, key: tuple[bytes, str], flags: str, options: dict[str, Any], expected: str
+) -> None:
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1].replace("p=", flags + "p="))]
+    assert verdict(names, signed(MAIL, key, **options)) == expected
+
+
+def test_nobody_waits_for_the_name_servers_of_a_stranger(names: NameServer, key: tuple[bytes, str]) -> None:
+    """Only what is aligned with From can make a sender genuine, so nothing else is asked about."""
+    names.broken |= {"evil.example", "sel._domainkey.evil.example", "hello.example"}
+    raw = signed(MAIL, key, b"evil.example")
+    assert verdict(names, raw, sender="x@evil.example") == "unverified"
+    assert verdict(names, raw, sender="", hello="hello.example") == "unverified"
+    assert set(names.asked) == {"_dmarc.example.com"}
+
+
+def test_signatures_of_others_do_not_hide_the_authors(names: NameServer, key: tuple[bytes, str]) -> None:
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    raw = signed(MAIL, key)
+    for number in range(20):
+        raw = b"DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=s; h=from; bh=AA==; b=AA==\r\n" % number + raw
+    assert verdict(names, raw) == "pass"
+
+
 def test_a_subdomain_follows_its_organisations_policy(names: NameServer) -> None:
     names.records[("_dmarc.example.co.uk", "TXT")] = [quoted("v=DMARC1; p=none; sp=reject")]
     assert verdict(names, domain="a.b.example.co.uk") == "reject"
@@ -252,6 +315,25 @@ def test_dmarc_reject_quarantine_and_a_silent_dns(judging: MailDoor, names: Name
     assert send(judging, MAIL + b"again\r\n")[0] == 451
     assert judging.updates() == []
     assert [row["outcome"] for row in judging.ledger()] == ["refused", "quarantined", "deferred"]
+
+
+@pytest.mark.parametrize(("policy", "code"), [("reject", 550), ("quarantine", 250), ("none", 250)])
+def test_a_message_that_kills_the_worker_is_judged_as_if_it_had_no_signature(
+    state: Path, names: NameServer, key: tuple[bytes, str], policy: str, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever writes one that does could write as anybody: one byte a line takes DKIM's library a GB and more."""
+    monkeypatch.setattr(authentication, "BUDGET", replace(authentication.BUDGET, memory=300 << 20))
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
+    names.records[("_dmarc.example.com", "TXT")] = [quoted(f"v=DMARC1; p={policy}")]
+    signature = b"v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.com; s=sel; h=from:subject; bh=AA==; b=AA=="
+    with mail_door(state, Smtp(sender_authentication="verify", name_servers=(names.address,))) as door:
+        furnish(door)
+        answer = send(door, b"DKIM-Signature: " + signature + b"\r\n" + MAIL + b" x\r\n" * (30 << 18))
+        assert answer[0] == code, answer
+        assert [update.marks for update in door.updates()] == ([("unverified",)] if policy == "none" else [])
+        assert (
+            door.ledger()[0]["outcome"] == {"reject": "refused", "quarantine": "quarantined", "none": "filed"}[policy]
+        )
 
 
 def test_a_large_message_is_judged_too(judging: MailDoor, names: NameServer, key: tuple[bytes, str]) -> None:

@@ -8,6 +8,7 @@ too long for the DNS is no verdict (*unknown*: the sender tries again).
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import Any
 
 from gateway import log as voices
 from gateway.config.smtp import Smtp
@@ -70,14 +71,14 @@ class Authenticator:
     async def _verify(self, arrival: Arrival, sender: Mailbox) -> Authentication:
         assert self._crew is not None
         raw, path = arrival.letter.raw, arrival.letter.path
-        facts = {
+        facts: dict[str, Any] = {
             "domain": sender.domain,
             "peer": arrival.peer.address,
             "hello": arrival.peer.hello,
             "sender": arrival.sender,
             "name_servers": list(self._settings.name_servers),
         }
-        message = {
+        message: dict[str, Any] = {
             "path": str(path) if path is not None else None,
             "message": raw.decode("latin-1") if raw is not None else None,
         }

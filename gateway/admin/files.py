@@ -49,7 +49,7 @@ async def assign(desk: Desk, file_id: str, number: str) -> views.View:
         version, request = await _version(tx, file_id), await request_of(tx, number)
         if request.account_id != version.account_id:
             raise Refused(f"SR {number} belongs to another account than {version.path}; nothing was changed")
-        await files.assign(tx, (file_id, number))
+        await files.assign(tx, (file_id, number, desk.clock.now()))
         return await _version(tx, file_id)
 
     changed = await desk.act("file assign", file_id, step, sr=number)

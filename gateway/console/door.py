@@ -1,6 +1,6 @@
 """The console door's process: uvicorn on the supervisor's socket, with the FTPS host's certificate.
 
-Rules: TLS 1.2 or newer; no access log, for an address holds a token; a renewed certificate is taken up on reload. It
+Rules: TLS 1.2 or newer; no access log, for an address holds a token; a renewed certificate is taken up by itself. It
 holds no sealing key: what it shows is sealed under the link's own token. A crash leaves every link unused or used.
 """
 
@@ -17,6 +17,7 @@ from gateway.clock import SystemClock
 from gateway.config import Config
 from gateway.console.page import application
 from gateway.doorway import CannotServe, Doorway
+from gateway.renewal import renewing, stamps
 from gateway.store import Store
 
 
@@ -54,9 +55,14 @@ async def serve(doorway: Doorway) -> None:
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
         def renew() -> None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)  # a wrong pair spoils its context
             tls.load_cert_chain(certificate, key)
+            seen[:] = stamps((certificate, key))
 
+        seen = list(stamps((certificate, key)))
         doorway.on_reload(renew)
+        changed = lambda: list(stamps((certificate, key))) != seen  # noqa: E731
+        renewals = asyncio.create_task(renewing(changed, renew, (OSError, ssl.SSLError)))
         server = _Server(settings)
         serving = asyncio.create_task(server.serve(sockets=list(doorway.sockets)))
         stopping = asyncio.create_task(doorway.stopping.wait())
@@ -65,5 +71,6 @@ async def serve(doorway: Doorway) -> None:
         server.should_exit = True
         await serving
         stopping.cancel()
+        renewals.cancel()
     finally:
         await store.close()

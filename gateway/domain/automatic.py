@@ -1,8 +1,9 @@
 """Automatic mail: which mail no person wrote, so that it is marked or refused by policy, and never answered.
 
-Rules: the first sign found is named (RFC 3834, and what the field uses beside it). ``List-Id`` alone is no sign: a
-customer's own team list forwards what its people write. Signs in a subject count only at its start, behind reply
-prefixes and tags, and followed by a colon or the end. Never answers, never drops: it only says what it sees.
+Rules: the first sign found is named (RFC 3834, and what the field uses beside it). ``List-Id``, ``Precedence: list``
+are no signs: a customer's own team list forwards what its people write. Signs in a subject count only at its start,
+behind reply prefixes and tags, and followed by a colon or the end. Never answers, never drops: it only says what it
+sees.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Automatic(StrEnum):
 
 _FIELDS: dict[str, tuple[Automatic, Callable[[str], bool]]] = {
     "auto-submitted": (Automatic.AUTO_SUBMITTED, lambda word: word not in ("", "no")),  # RFC 3834 section 5
-    "precedence": (Automatic.PRECEDENCE, {"bulk", "junk", "list", "auto_reply", "auto-reply"}.__contains__),
+    "precedence": (Automatic.PRECEDENCE, {"bulk", "junk", "auto_reply", "auto-reply"}.__contains__),
     "x-auto-response-suppress": (Automatic.RESPONSE_SUPPRESSED, lambda word: word not in ("", "none")),
     "content-type": (Automatic.REPORT, lambda word: word == "multipart/report"),  # RFC 6522
 } | dict.fromkeys(

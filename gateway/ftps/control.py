@@ -12,6 +12,7 @@ A crash leaves nothing.
 
 from __future__ import annotations
 
+import select
 import socket
 import threading
 from collections import deque
@@ -215,6 +216,12 @@ class Control(Channel):
             self.close()
             return
         self._send()
+
+    def has_unheard(self) -> bool:
+        """Whether the client has said something, or left, that was not read yet."""
+        look = select.poll()
+        look.register(self.sock, select.POLLIN)
+        return bool(look.poll(0))
 
     # -- in ----------------------------------------------------------------------------------------------------------
 

@@ -41,6 +41,12 @@ DISK_WAIT = 3600.0
 """Seconds that the session looks after its client while the disk takes an upload's end; then it only waits."""
 
 
+AT_ONCE = 0.02
+"""Seconds in which the session hears what its client says at the very moment in which it ends its upload. A program
+that gives up (curl's --max-time, a script's abort) ends the data connection as if all had come, and leaves, or says
+ABOR: it never waits for the reply. Only for whoever says something then."""
+
+
 class Job:
     """A transfer that was asked for, from its 150 on. It says its own last reply and then calls ``Session.moved``."""
 
@@ -187,6 +193,12 @@ class UploadJob(Job):
         return self._then(running, DISK_WAIT, lambda: step(running.result()), ftp.being_made_durable)
 
     def _judge(self, ending: Ending) -> Reply | None:
+        if ending is Ending.CLOSE_NOTIFY and self.session.has_unheard() and not self._is_cut:
+            return self._then(Future(), AT_ONCE, lambda: self._weigh(self._cut_as or ending))
+        return self._weigh(ending)
+
+    def _weigh(self, ending: Ending) -> Reply | None:
+        self._cut_as = None
         size = self.upload.size
         announced = evidence.compare(self.announced, size, self.offset)
         if not evidence.asks_for_proof(ending, announced):

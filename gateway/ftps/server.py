@@ -107,6 +107,7 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
         self._more = [_Listening(self, sock.dup()) for sock in listening[1:]]
         self._alarm = Alarm(self.ioloop, lambda: None)
         self._stopping = False
+        self.poll_timeout = min(POLL, shared.settings.login_timeout)  # pyftpdlib sleeps once before it sees a timer
 
     # -- accepting ---------------------------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ class Session(Control):
             shared.settings.closed_folder_grace,
         )
         self.account, self.admitted = account, admitted
+        self._rest_idle()
         log.info("logged in", account=account.login, address=self.address, client=self.client, tls=tls)
         self.reply(admitted.reply)
 

@@ -92,15 +92,20 @@ class Masquerade:
         """
         if self._name is None:
             return None
-        with self._lock:
+        known = self._address
+        if time.monotonic() < self._until or not self._lock.acquire(blocking=known is None):
+            return known  # somebody looks it up just now
+        try:
             if time.monotonic() >= self._until:
-                self._until = time.monotonic() + LOOK_UP_EVERY
                 try:
                     self._address = str(ipaddress.IPv4Address(self._name))
                     self._until = float("inf")
                 except ValueError:
                     self._look_up(self._name)
+                    self._until = time.monotonic() + LOOK_UP_EVERY
             return self._address
+        finally:
+            self._lock.release()
 
     def _look_up(self, name: str) -> None:
         try:

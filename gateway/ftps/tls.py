@@ -153,6 +153,17 @@ class TlsStream:
         except OSError:
             return Flow.RESET
 
+    @property
+    def close_notify_came(self) -> bool:
+        """Whether the peer has said that this was all."""
+        return bool(self.engine.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+
+    def _end(self, error: SSL.Error) -> Flow:
+        """How the peer ended it: by close_notify, or not. Java says user_canceled before it (RFC 8446 §6.1), and then
+        OpenSSL speaks of a system's error that there is none of."""
+        odd = isinstance(error, SSL.SysCallError) and self.close_notify_came
+        return Flow.CLOSE_NOTIFY if odd or isinstance(error, SSL.ZeroReturnError) else Flow.BROKEN
+
     def _take(self) -> int | Flow:
         """Move what the socket has, a record at the most, into the engine: how many bytes, or why none."""
         block = memoryview(bytearray(RECORD))
@@ -172,10 +183,8 @@ class TlsStream:
             except SSL.WantReadError:
                 if len(parts) >= MESSAGES:  # enough for now; what is still to come is in the socket
                     return b"".join(parts), Flow.WAITING
-            except SSL.ZeroReturnError:
-                return b"".join(parts), Flow.CLOSE_NOTIFY
-            except SSL.Error:
-                return b"".join(parts), Flow.BROKEN
+            except SSL.Error as error:
+                return b"".join(parts), self._end(error)
             taken = self._take()
             if isinstance(taken, Flow):
                 if taken is Flow.WAITING and fed and not parts:
@@ -214,10 +223,8 @@ class TlsStream:
                         sink(block[:level])
             except SSL.WantReadError:
                 pass
-            except SSL.ZeroReturnError:
-                return Flow.CLOSE_NOTIFY
-            except SSL.Error:
-                return Flow.BROKEN
+            except SSL.Error as error:
+                return self._end(error)
             if budget <= 0:
                 return Flow.MORE
             arrived = self._arrival(gulp)

@@ -54,6 +54,8 @@ class Connection(SMTP):
         self._on_data = False
         self.address = ""
         """Where the peer is: the client behind a proxy, if one told us."""
+        self.ending = False
+        """Whether it was told to end."""
         self.busy = False
         """Whether a message is on its way in or being filed: a shutdown waits for that."""
 
@@ -77,6 +79,7 @@ class Connection(SMTP):
 
     def end(self, reply: Reply) -> None:
         """Say these last words as soon as the session waits for the peer."""
+        self.ending = True
         self._inbox.interrupt(Farewell(reply))
 
     def cut(self) -> None:

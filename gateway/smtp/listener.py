@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -86,7 +87,7 @@ class Listener:
         self._room = True
         self._room_looked_at = -math.inf
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="letter", initializer=roam)
-        self._sessions: set[Session] = set()
+        self._sessions: dict[Session, None] = {}  # the oldest first
         self._tally = tally
         self._entrances: list[Entrance] = []
         self._empty = asyncio.Event()
@@ -140,15 +141,16 @@ class Listener:
         limits = self.settings.limits
         if self.settings.proxy_protocol:
             session.address = await self._behind_proxy(session.address, inbox)
-        self._sessions.add(session)
+        self._sessions[session] = None
         everybody, from_there = self._tally.add(EVERYBODY), self._tally.add(session.address)
         session.admitted = True
         self._empty.clear()
         if self.stopping:
             raise Farewell(say.SHUTTING_DOWN)
-        if everybody > limits.sessions:
+        trusted = self.trusted(session.address)
+        if everybody > limits.sessions and not self._make_room(session) and not trusted:
             raise Farewell(say.TOO_MANY_SESSIONS)
-        if self.trusted(session.address):
+        if trusted:
             return
         if from_there > limits.sessions_per_address:
             raise Farewell(say.TOO_MANY_FROM_YOU)
@@ -161,11 +163,24 @@ class Listener:
                 return
             raise Farewell(say.SPOKE_TOO_EARLY)
 
+    def _make_room(self, for_whom: Session) -> bool:
+        """End a connection that sends no message, of the peer with most of them the oldest; whether there was one.
+
+        Connections that say nothing keep no customer out.
+        """
+        idle = [each for each in self._sessions if each is not for_whom and not each.busy]
+        idle = [each for each in idle if not each.ending and not self.trusted(each.address)]
+        if not idle:
+            return False
+        crowd = Counter(each.address for each in idle)
+        max(idle, key=lambda each: crowd[each.address]).end(say.TOO_MANY_SESSIONS)  # of equals the first
+        return True
+
     def left(self, session: Session) -> None:
         """The peer is gone."""
         if session.admitted:
             session.admitted = False
-            self._sessions.discard(session)
+            self._sessions.pop(session, None)
             self._tally.let_go(EVERYBODY)
             self._tally.let_go(session.address)
             if not self._sessions:

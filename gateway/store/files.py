@@ -155,9 +155,9 @@ async def rename(
     """Give a name, or a folder with all that is in it, another path: (account id, from, to, SR of a path, now).
 
     Onto a name that exists, the versions are added to that name's: nothing is overwritten. The SR of a name follows
-    its path, if the account has that SR, unless an analyst chose it. A provisional name that becomes a final one
-    releases its complete versions: they are told of now, and returned. Raises FileNotFoundError, FileExistsError (onto
-    a folder).
+    its path, if the account has that SR, unless an analyst chose it; what it shows is then told of under that SR. A
+    provisional name that becomes a final one releases its complete versions: they are told of now, and returned.
+    Raises FileNotFoundError, FileExistsError (onto a folder).
     """
     account_id, source, target, sr_of, at = item
     if await folder_exists(tx, account_id, target):
@@ -165,10 +165,11 @@ async def rename(
     name_id = await _name(tx, account_id, source)
     if name_id is not None:
         held = await _versions_of(tx, name_id) if is_provisional(source) and not is_provisional(target) else []
-        await _rename_name(tx, account_id, name_id, target, sr_of)
-        login = (await tx.execute(select(accounts.c.login).where(accounts.c.id == account_id))).scalar() if held else ""
-        told = [await released(tx, version_id, str(login), at) for version_id in held]
-        return [version for version in told if version is not None]
+        filed = await _rename_name(tx, account_id, name_id, target, sr_of)
+        tell = held or await _shown_of(tx, filed)
+        login = await _login(tx, account_id) if tell else ""
+        told = [await released(tx, version_id, login, at) for version_id in tell]
+        return [version for version in told if version is not None] if held else []
     if not await folder_exists(tx, account_id, source):
         raise FileNotFoundError(source)
     if await _name(tx, account_id, target) is not None or target.startswith(source + "/"):
@@ -180,7 +181,9 @@ async def rename(
         )
     )
     for inner_id, path in inside.all():
-        await _rename_name(tx, account_id, inner_id, target + path[len(source) :], sr_of)
+        filed = await _rename_name(tx, account_id, inner_id, target + path[len(source) :], sr_of)
+        for version_id in await _shown_of(tx, filed):
+            await released(tx, version_id, await _login(tx, account_id), at)
     moved = await tx.execute(
         select(folders.c.id, folders.c.path).where(
             folders.c.account_id == account_id, or_(folders.c.path == source, _below(folders.c.path, prefix))
@@ -218,11 +221,18 @@ async def listing(
     return [rows.version(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def assign(tx: AsyncConnection, item: tuple[str, str]) -> None:
-    """File a version's name under an SR by an analyst's choice: (version id, SR number)."""
-    version_id, sr = item
-    name_id = select(versions.c.name_id).where(versions.c.id == version_id).scalar_subquery()
-    await tx.execute(update(names).where(names.c.id == name_id).values(sr=sr, assigned=1))
+async def assign(tx: AsyncConnection, item: tuple[str, str, datetime]) -> None:
+    """File a version's name under an SR by an analyst's choice, and tell of it there: (version id, SR number, now)."""
+    version_id, sr, at = item
+    found = await tx.execute(
+        select(versions.c.name_id, versions.c.account_id, names.c.sr)
+        .join(names, names.c.id == versions.c.name_id)
+        .where(versions.c.id == version_id)
+    )
+    name = found.one()
+    await tx.execute(update(names).where(names.c.id == name.name_id).values(sr=sr, assigned=1))
+    for shown in await _shown_of(tx, name.name_id if name.sr != sr else None):
+        await released(tx, shown, await _login(tx, name.account_id), at)
 
 
 async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str | None]]) -> int:
@@ -315,12 +325,29 @@ async def _versions_of(connection: AsyncConnection, name_id: str) -> Sequence[st
     return found.scalars().all()
 
 
+async def _shown_of(connection: AsyncConnection, name_id: str | None) -> Sequence[str]:
+    """The version that a name shows, if there is such a name."""
+    found = await connection.execute(
+        select(versions.c.id)
+        .where(versions.c.name_id == name_id, versions.c.state != "deleted")
+        .order_by(versions.c.number.desc())
+        .limit(1)
+    )
+    return found.scalars().all()
+
+
+async def _login(connection: AsyncConnection, account_id: str) -> str:
+    return str((await connection.execute(select(accounts.c.login).where(accounts.c.id == account_id))).scalar())
+
+
 async def _rename_name(
     tx: AsyncConnection, account_id: str, name_id: str, target: str, sr_of: Callable[[str], str | None]
-) -> None:
+) -> str | None:
+    """Rename a name; its id where that files it under another SR than before, else None."""
     existing = await _name(tx, account_id, target)
     if existing == name_id:
-        return
+        return None
+    before, assigned = (await tx.execute(select(names.c.sr, names.c.assigned).where(names.c.id == name_id))).one()
     if existing is not None:
         last = (await tx.execute(select(func.max(versions.c.number)).where(versions.c.name_id == existing))).scalar()
         for number, version_id in enumerate(await _versions_of(tx, name_id), start=(last or 0) + 1):
@@ -328,14 +355,16 @@ async def _rename_name(
                 update(versions).where(versions.c.id == version_id).values(name_id=existing, number=number)
             )
         await tx.execute(names.delete().where(names.c.id == name_id))
-        return
+        now = (await tx.execute(select(names.c.sr).where(names.c.id == existing))).scalar()
+        return existing if now not in (None, before) else None
     values: dict[str, object] = {"path": target, "parent": target.rpartition("/")[0] or "/"}
-    assigned = (await tx.execute(select(names.c.assigned).where(names.c.id == name_id))).scalar()
+    now = before
     if not assigned:
         named = sr_of(target)
         request = None if named is None else await own_request(tx, account_id, named)
-        values["sr"] = None if request is None else request.number
+        values["sr"] = now = None if request is None else request.number
     await tx.execute(update(names).where(names.c.id == name_id).values(**values))
+    return name_id if now not in (None, before) else None
 
 
 def _below(column, prefix: str):  # type: ignore[no-untyped-def]

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.events import Event, EventType, about_request, timestamp
+from gateway.domain.policy import Mark
 from gateway.domain.records import Attachment, Request, Update, Visibility
 from gateway.domain.status import Status
 from gateway.store import accounts, outbox, requests, rows
@@ -126,7 +127,8 @@ async def publish(tx: AsyncConnection, chosen: Update, at: datetime) -> None:
 async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, mark: str) -> None:
     """File an update under another SR. It is private there, for what its SR's customer may see was decided elsewhere.
 
-    The SR that it leaves waits for its customer again, if this was taken for the answer; the other one has it.
+    The SR that it leaves waits for its customer again, if this was taken for the answer; the other one has it, unless
+    no person wrote it.
     """
     marks = list(dict.fromkeys([*chosen.marks, mark]))
     values = {"sr": to.number, "visibility": Visibility.PRIVATE.value, "marks": marks}
@@ -139,7 +141,7 @@ async def move(tx: AsyncConnection, chosen: Update, to: Request, at: datetime, m
     login = (await accounts.logins(tx, {to.account_id}))[to.account_id]
     facts = {"update": chosen.id, "account": login, "sender": chosen.sender}
     await outbox.record(tx, about_request(EventType.UPDATE_MOVED, to.number, at, **facts, moved_from=chosen.sr))
-    if Status(to.status, to.substatus or "").waits_for_customer:
+    if Status(to.status, to.substatus or "").waits_for_customer and Mark.AUTOMATIC not in chosen.marks:
         await requests.responded(tx, to.number, chosen.received_at)
         await outbox.record(tx, about_request(EventType.CUSTOMER_RESPONDED, to.number, at, **facts))
 

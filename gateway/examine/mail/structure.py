@@ -146,12 +146,14 @@ class _Reader:
     def _between(self, boundary: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Where the parts lie between the delimiter lines of *boundary*."""
         begun: int | None = None
+        closed = False
         for line_at, behind, closes in self._delimiters(b"--" + boundary, start, end):
             if begun is not None:
                 yield begun, max(begun, line_at)
-            begun = behind
-            if closes:
-                return
+            elif closed and not closes:  # some mailers give a multipart within it the same boundary, which closes both
+                self._marks.add(Mark.BROKEN_STRUCTURE)
+            begun = None if closes else behind
+            closed |= closes
         if begun is not None:
             self._marks.add(Mark.BROKEN_STRUCTURE)  # never closed: it was cut off, or its mailer is broken
             yield begun, end

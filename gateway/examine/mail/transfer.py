@@ -143,4 +143,7 @@ def _uu_line(line: str) -> bytes:
     symbols = (length + 2) // 3 * 4
     if not 0x20 < encoded[0] <= 0x60 or len(encoded) - 1 > symbols + 2:
         raise ValueError(line)
-    return binascii.a2b_uu(encoded[: symbols + 1])
+    try:
+        return binascii.a2b_uu(encoded[: symbols + 1])
+    except binascii.Error:  # it is filled up with something else than zeros, which say nothing
+        return binascii.a2b_uu(encoded[: (length * 4 + 2) // 3 + 1])

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.domain.records import VersionState
 from gateway.testing.ftps import Customer, Door
-from gateway.testing.waiting import PATIENCE
+from gateway.testing.waiting import PATIENCE, until
 
 
 def run(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -87,6 +87,20 @@ def test_lftp_resumes_with_reput(door: Door, acme: Customer, tmp_path: Path) -> 
     assert sent.returncode == 0, sent.stderr
     (version,) = door.versions(acme)
     assert (version.state, door.content(version)) == (VersionState.COMPLETE, content)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_curl_that_gives_up_leaves_a_partial(door: Door, acme: Customer, tmp_path: Path, version: str) -> None:
+    """It ends the data connection in good order, as if that had been all, and goes without waiting for the reply."""
+    (tmp_path / "slow.log").write_bytes(b"a line of a log\n" * 400_000)
+    slowly = ["--limit-rate", "1M", "--max-time", "1", "--tls-max", version]
+    gone = curl(door, acme, *slowly, "-T", "slow.log", "URL/", folder=tmp_path)
+    assert gone.returncode == 28, gone.stderr
+    until(lambda: [each.state for each in door.versions(acme)] == [VersionState.PARTIAL], "it is a partial")
+    sent = curl(door, acme, "-C", "-", "-T", "slow.log", "URL/", folder=tmp_path)
+    assert sent.returncode == 0, sent.stderr
+    (version_now,) = door.versions(acme)
+    assert door.content(version_now) == (tmp_path / "slow.log").read_bytes()
 
 
 def test_curl_resumes_with_continue_at(door: Door, acme: Customer, tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from OpenSSL import SSL
 
 from gateway import selfsigned
@@ -39,7 +42,9 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     ours.setblocking(False)
     stream = request.param(Identity([certificate]).realm().connection(), ours, withhold=True)
     with theirs:
-        client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), theirs)
+        context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        context.set_keylog_callback(lambda connection, line: connection.set_app_data(known(connection, line)))
+        client = SSL.Connection(context, theirs)
         client.set_connect_state()
         theirs.setblocking(False)
         while not stream.handshake():
@@ -47,6 +52,27 @@ def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
                 client.do_handshake()
         yield stream, client
     stream.close()
+
+
+def known(connection: SSL.Connection, line: bytes) -> dict[str, bytes]:
+    label, _, secret = line.decode().split(" ")
+    return {**(connection.get_app_data() or {}), label: bytes.fromhex(secret)}
+
+
+def alerts(client: SSL.Connection, sent: int, *codes: bytes) -> bytes:
+    """Alerts as OpenSSL would not send them, for TLS 1.3 (RFC 8446 section 5.2) after so many records of data."""
+    secret = client.get_app_data()["CLIENT_TRAFFIC_SECRET_0"]
+
+    def key(label: bytes, size: int) -> bytes:
+        info = struct.pack(">HB", size, 6 + len(label)) + b"tls13 " + label + b"\0"
+        return HKDFExpand(SHA256(), size, info).derive(secret)
+
+    records = b""
+    for number, code in enumerate(codes, sent):
+        nonce = (int.from_bytes(key(b"iv", 12)) ^ number).to_bytes(12)
+        head = b"\x17\x03\x03" + struct.pack(">H", len(code) + 17)
+        records += head + AESGCM(key(b"key", 16)).encrypt(nonce, code + b"\x15", head)
+    return records
 
 
 def leave_an_error() -> None:
@@ -85,6 +111,30 @@ def test_an_end_without_a_word(pair: Pair, read: Read) -> None:
     client.sendall(SAMPLE)
     client.sock_shutdown(socket.SHUT_WR)
     assert read(stream) == (SAMPLE, Flow.FIN)
+
+
+USER_CANCELED, CLOSE_NOTIFY, INTERNAL_ERROR = b"\x01\x5a", b"\x01\x00", b"\x02\x50"
+
+
+@pytest.mark.parametrize("read", [poured, received])
+@pytest.mark.parametrize(
+    ("said", "flow"),
+    [
+        ((USER_CANCELED, CLOSE_NOTIFY), Flow.CLOSE_NOTIFY),  # how Java ends every connection under TLS 1.3
+        ((CLOSE_NOTIFY,), Flow.CLOSE_NOTIFY),
+        ((USER_CANCELED,), Flow.FIN),
+        ((INTERNAL_ERROR,), Flow.BROKEN),
+        ((USER_CANCELED, INTERNAL_ERROR), Flow.BROKEN),
+    ],
+)
+def test_only_a_close_notify_says_that_this_was_all(
+    pair: Pair, read: Read, said: tuple[bytes, ...], flow: Flow
+) -> None:
+    stream, client = pair
+    client.sendall(b"whole")
+    os.write(client.fileno(), alerts(client, 1, *said))
+    client.sock_shutdown(socket.SHUT_WR)
+    assert read(stream) == (b"whole", flow)
 
 
 @pytest.mark.parametrize("read", [poured, received])

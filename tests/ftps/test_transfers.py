@@ -611,6 +611,30 @@ def test_sessions_of_an_address(make_door: MakeDoor) -> None:
         until(welcome, "there is room again")
 
 
+def test_who_says_the_next_thing_early_has_not_given_up(door: Door, acme: Customer) -> None:
+    with door.talk(acme) as talk:
+        data = talk.begin("STOR next.bin")
+        data.sendall(BYTES)
+        talk.send("NOOP")
+        data.unwrap().close()
+        talk.send("NOOP")
+        said = "".join("".join(talk.reply()) for _ in range(3))
+        assert "226-" in said
+        assert said.count("200") >= 2
+    assert states(door)["/next.bin"] is VersionState.COMPLETE
+
+
+def test_who_is_silent_after_the_login_has_the_time_of_the_idle(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"login_timeout": "1 s"})
+    with door.talk() as talk, door.talk() as silent:
+        talk.secure()
+        talk.talk(f"C: USER acme\nS: 331 *\nC: PASS {door.customer().password}\nS: 230*")
+        assert silent.line().startswith("220")
+        assert silent.line().startswith("421 "), "nobody said a word there"
+        time.sleep(0.5)
+        talk.talk("C: NOOP\nS: 200 *")
+
+
 def test_who_does_not_log_in_in_time_is_told_and_goes(make_door: MakeDoor) -> None:
     """Whatever is said meanwhile."""
     door = make_door(ftps={"login_timeout": "0.7 s"})

@@ -43,16 +43,19 @@ def test_connections_from_one_address_are_limited_and_the_next_may_come_when_one
 
 def test_connections_in_all_are_limited_and_idle_ones_keep_nobody_out(state: Path) -> None:
     to_data = "C: MAIL FROM:<a@example.com>\nS: 250 *\nC: RCPT TO:<support@example.com>\nS: 250 *\nC: DATA\nS: 354 *"
-    with mail_door(state, Smtp(limits=SmtpLimits(sessions=2))) as door, begun(Wire.connect(door.address)) as idle:
-        with begun(Wire.connect(door.address)) as one:
-            one.talk(to_data)
-            with begun(Wire.connect(door.address)) as two:
-                idle.talk("S: 421 4.3.2 Too many connections at the moment*")
-                two.talk(to_data)
-                with Wire.connect(door.address) as three:  # those who send are not cut
-                    three.talk("S: 421 4.3.2 Too many connections at the moment*")
-                for wire in (one, two):
-                    wire.talk("C: .\nS: 5*")
+    with (
+        mail_door(state, Smtp(limits=SmtpLimits(sessions=2))) as door,
+        begun(Wire.connect(door.address)) as idle,
+        begun(Wire.connect(door.address)) as one,
+    ):
+        one.talk(to_data)
+        with begun(Wire.connect(door.address)) as two:
+            idle.talk("S: 421 4.3.2 Too many connections at the moment*")
+            two.talk(to_data)
+            with Wire.connect(door.address) as three:  # those who send are not cut
+                three.talk("S: 421 4.3.2 Too many connections at the moment*")
+            for wire in (one, two):
+                wire.talk("C: .\nS: 5*")
 
 
 def test_our_own_relays_are_let_in_however_many_there_are(state: Path) -> None:

@@ -2,9 +2,9 @@
 
 Rules: UTF-8 proves itself. Else every charset of the regions reads a sample, and what it then reads is weighed:
 kana, Hangul, the frequent ideographs of its own standard, Cyrillic in one case and in one script per word, accented
-letters among ASCII ones speak for it; half-width katakana, rare ideographs, private-use characters and controls
-against. The weights are a table. A guess is a guess: it is only asked where there is nothing to believe. Never
-raises; linear.
+letters among ASCII ones speak for it; half-width katakana, rare ideographs, lonely ones, private-use characters
+and controls against. The weights are a table. A guess is a guess: it is only asked where there is nothing to believe.
+Never raises; linear.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _HANGUL = re.compile("[\uac00-\ud7a3]")
 _WIDE_SIGN = re.compile("[\u2010-\u203b\u2190-\u2193\u2460-\u2473\u25a0-\u25ef\u3000-\u3020\uff01-\uff5e]")
 _PRIVATE = re.compile("[\ue000-\uf8ff\x80-\x9f\ufffd]")
 _JAMO = re.compile("[\u3131-\u318e]")
+_LONELY = re.compile("(?<![^\x00-\x7f])[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff01-\uff5e](?![^\x00-\x7f])")
+"""Among ASCII on both sides: such is "°C" and "¡O" in a reading that takes the letter for a second byte."""
 
 
 def guess(data: bytes) -> tuple[str, str]:
@@ -100,22 +102,30 @@ def _foreign(text: str) -> int:
 
 def _japanese(text: str) -> float:
     good = 1.0 * _count(_KANA, text) + 0.9 * _count(_WIDE_SIGN, text) + 0.6 * _frequent(text, "shift_jis", 0x88, 0x97)
-    return (good - 0.6 * _count(_HALF_WIDTH, text) - 3.0 * _count(_PRIVATE, text)) / (_foreign(text) or 1)
+    return (good - 0.6 * _count(_LONELY, text) - 0.6 * _count(_HALF_WIDTH, text) - 3.0 * _count(_PRIVATE, text)) / (
+        _foreign(text) or 1
+    )
 
 
 def _simplified(text: str) -> float:
     good = 0.9 * _count(_WIDE_SIGN, text) + 0.85 * _frequent(text, "gb2312", 0xB0, 0xD7)
-    return (good - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_KANA, text)) / (_foreign(text) or 1)
+    return (good - 0.6 * _count(_LONELY, text) - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_KANA, text)) / (
+        _foreign(text) or 1
+    )
 
 
 def _traditional(text: str) -> float:
     good = 0.9 * _count(_WIDE_SIGN, text) + 0.85 * _frequent(text, "big5", 0xA4, 0xC6)
-    return (good - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_KANA, text)) / (_foreign(text) or 1)
+    return (good - 0.6 * _count(_LONELY, text) - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_KANA, text)) / (
+        _foreign(text) or 1
+    )
 
 
 def _korean(text: str) -> float:
     good = 0.95 * _frequent(text, "euc_kr", 0xB0, 0xC8) + 0.9 * _count(_WIDE_SIGN, text)
-    return (good - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_JAMO, text)) / (_foreign(text) or 1)
+    return (good - 0.6 * _count(_LONELY, text) - 3.0 * _count(_PRIVATE, text) - 1.0 * _count(_JAMO, text)) / (
+        _foreign(text) or 1
+    )
 
 
 def _frequent(text: str, standard: str, first: int, last: int) -> int:
@@ -134,6 +144,10 @@ _ACCENTED_RUN = re.compile(
     "(?<=[\u00c0-\u00ff\u0160-\u017e])[\u00c0-\u00ff\u0160-\u017e](?=[\u00c0-\u00ff\u0160-\u017e])"
 )
 _TYPOGRAPHIC = re.compile("[\u2013\u2014\u2018-\u201e\u2026\u20ac\u00a0\u00a7\u00ab\u00b0\u00b4\u00bb]")
+_SIGN = re.compile(
+    "(?<![^\x00-\x7f])[\u00a1-\u00a6\u00a8-\u00aa\u00ac\u00ae\u00af\u00b1-\u00b3\u00b5-\u00ba\u00bc-\u00bf\u00d7\u00f7](?![^\x00-\x7f])"
+)
+"""A sign of Latin-1 among ASCII: ¡ ¿ ± µ º ª ² ½ ©."""
 
 
 def _cyrillic(text: str) -> float:
@@ -143,7 +157,7 @@ def _cyrillic(text: str) -> float:
 
 
 def _latin(text: str) -> float:
-    good = 0.6 * _count(_ACCENTED, text) + 0.5 * _count(_TYPOGRAPHIC, text)
+    good = 0.6 * _count(_ACCENTED, text) + 0.5 * (_count(_TYPOGRAPHIC, text) + _count(_SIGN, text))
     bad = 1.0 * _count(_ACCENTED_RUN, text) + 1.0 * _count(_PRIVATE, text)
     return (good - bad) / (_foreign(text) or 1)
 

@@ -113,7 +113,7 @@ class QuickStream(TlsStream):
                 self._unread = False
                 error = _lib.SSL_get_error(ssl, got)
                 if error != _lib.SSL_ERROR_WANT_READ:
-                    return b"".join(parts), self._end(error)
+                    return b"".join(parts), self._ended_by(error)
                 if (parts and taken != RECORD) or len(parts) >= MESSAGES:
                     return b"".join(parts), Flow.WAITING  # whatever else there is, the socket tells
             taken = self._take_by(desk)
@@ -138,7 +138,7 @@ class QuickStream(TlsStream):
             error = _lib.SSL_get_error(ssl, got)
             basin.level = level
             if error != _lib.SSL_ERROR_WANT_READ:
-                return self._end(error)
+                return self._ended_by(error)
             if budget <= 0:
                 return Flow.MORE
             arrived = self._arrival(gulp)
@@ -147,7 +147,7 @@ class QuickStream(TlsStream):
             write(into, gulp_at, arrived)
             budget -= arrived
 
-    def _end(self, error: int) -> Flow:
+    def _ended_by(self, error: int) -> Flow:
         """How the peer ended it: by close_notify, or not. Java says user_canceled before it (RFC 8446 §6.1), and then
         OpenSSL speaks of a system's error that there is none of."""
         odd = error == _lib.SSL_ERROR_SYSCALL and not _lib.ERR_peek_error() and self.close_notify_came

@@ -155,6 +155,7 @@ def build(
         next_business_moment=config.next_business_moment,
         judge=judge,
         filed=filed,
+        places=config.places,
         postmaster_most=settings.limits.postmaster,
         failures=failures,
     )

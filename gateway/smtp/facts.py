@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from gateway.domain.automatic import sign_of
+from gateway.domain.calendar import Places, local_day
 from gateway.domain.encoded_words import LONGEST, decode
 from gateway.domain.headers import Headers
 from gateway.domain.identity import message_id
@@ -111,8 +112,10 @@ def unread(arrival: Arrival, sequence: int, at: datetime) -> Item:
     return Item(arrival, sequence, at, facts, "", None, None, None, None, None, None, NOT_RECORDED)
 
 
-def complete(item: Item, standing: mails.SrStanding | None, before: mails.Known | None, full: bool) -> Facts:
-    """The facts with what only the store knows."""
+def complete(
+    item: Item, standing: mails.SrStanding | None, before: mails.Known | None, full: bool, places: Places
+) -> Facts:
+    """The facts with what only the store knows; days are those of the account's place."""
     if standing is None:
         return replace(item.facts, repeats=before is not None, postmaster_full=full)
     return replace(
@@ -122,7 +125,8 @@ def complete(item: Item, standing: mails.SrStanding | None, before: mails.Known 
         standing=Standing(
             closed=standing.status == CLOSED,
             account_active=standing.account_active,
-            agreement_current=standing.agreement_ends is None or item.at.date() <= standing.agreement_ends,
+            agreement_current=standing.agreement_ends is None
+            or local_day(item.at, places.of(standing.region)) <= standing.agreement_ends,
             access=standing.access.get(item.facts.sender or ""),
         ),
     )

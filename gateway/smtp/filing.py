@@ -25,6 +25,7 @@ from typing import Any
 
 from gateway import log as voices
 from gateway.clock import Clock
+from gateway.domain.calendar import Places
 from gateway.domain.ids import new_id
 from gateway.domain.policy import (
     TOLD,
@@ -108,6 +109,8 @@ class Filing:
     """Whether a sender is genuine; asked about mail that may be filed."""
     filed: Callable[[], None] = lambda: None
     """Called after the commit of a new update: somebody is to look inside."""
+    places: Places = field(default_factory=Places)
+    """Where accounts are at home: an agreement ends with the day there."""
     postmaster_most: int = 100
     """Mails to the postmaster that are held at once."""
     failures: Failures = field(default_factory=Failures)
@@ -227,7 +230,7 @@ class Filing:
             standing = standings.get(item.sr or "")
             before = known.get(item.identity) if item.identity is not None else None
             full = item.facts.postmaster and held >= self.postmaster_most
-            verdict = item.forced or decide(complete(item, standing, before, full), self.rules)
+            verdict = item.forced or decide(complete(item, standing, before, full, self.places), self.rules)
             held += verdict.row == POSTMASTER
             settled = Settled(verdict, item.id, standing, before)
             if settled.keeps and item.identity is not None:
@@ -291,7 +294,9 @@ class Filing:
             return say.kept(item.id)
         if isinstance(decision, Repeated):
             before = settled.before
-            return say.filed(before.sr, before.id) if before and before.sr else say.kept(item.id)
+            if before is None:
+                return say.kept(item.id)
+            return say.filed(before.sr, before.id) if before.sr and before.filed else say.kept(before.id)
         if decision.answer is Answer.TOO_LARGE:
             return self.too_large
         directions = self._directions(item, settled if decision.answer in TOLD else None)

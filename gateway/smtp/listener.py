@@ -16,7 +16,7 @@ from functools import partial
 from ipaddress import ip_address
 from socket import socket
 
-from aiosmtpd.proxy_protocol import AF, get_proxy
+from aiosmtpd.proxy_protocol import AF, V2_CMD, get_proxy
 
 from gateway import log as voices
 from gateway.config.smtp import Smtp
@@ -200,6 +200,8 @@ class Listener:
             raise PeerGone(f"{address}: no PROXY header came") from None
         if not proxied.valid:
             raise PeerGone(f"{address}: a false PROXY header: {proxied.error}")
+        if proxied.command == V2_CMD.LOCAL:  # the proxy itself: what else it says of addresses is not meant (§2.2)
+            return address
         return str(proxied.src_addr) if proxied.family in (AF.INET, AF.INET6) else address
 
 

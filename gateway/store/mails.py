@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.domain.records import Access, AccountState, Outcome
 from gateway.domain.status import AWAITING_INFORMATION, SOLUTION_PROPOSED
 from gateway.store.here import prepared
-from gateway.store.quarantine import DISCARDED
+from gateway.store.quarantine import DISCARDED, RELEASED
 from gateway.store.tables import accounts, contacts, grants, mail_bytes, mails, quarantine, requests
 
 KEPT_IN_ROW = "row"
@@ -93,10 +93,11 @@ async def standings(
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A mail that was received before, and the SR it was filed under."""
+    """A mail that was received before, the SR that it names, and whether it is filed there (else it is held)."""
 
     id: str
     sr: str | None
+    filed: bool = True
 
 
 async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], Known]:
@@ -108,7 +109,7 @@ async def known(connection: AsyncConnection, keys: Collection[tuple[str, str]]) 
         return {}
     found = await connection.execute(_KNOWN, {"message_ids": list({message_id for message_id, _ in keys})})
     return {
-        (message_id, key): Known(id, sr)
+        (message_id, key): Known(id, sr, outcome == Outcome.FILED or state == RELEASED)
         for message_id, key, outcome, id, sr, state in found
         if (message_id, key) in keys and outcome in (Outcome.FILED, Outcome.QUARANTINED) and state != DISCARDED
     }

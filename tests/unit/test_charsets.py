@@ -166,3 +166,14 @@ def test_nothing_raises_and_ascii_survives(data: bytes, label: str | None) -> No
     text.encode("utf-8")
     if data.isascii() and b"\x1b" not in data and label not in ("utf-7", "hz-gb-2312", "iso-2022-kr", "utf-16"):
         assert text == data.decode()
+
+
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", None])
+@pytest.mark.parametrize("times", [1, 30])
+@pytest.mark.parametrize(
+    "line", ["CPU0: 85°C ok", "20 °C, 5 µs", "¿OK?", "¡Hola! El servidor no responde.", "± 2 µm, 1º A"]
+)
+def test_signs_among_ascii_are_no_ideographs(line: str, times: int, label: str | None) -> None:
+    """In a reading of two bytes a character the letter behind the sign is lost: "80蚓" for "80°C"."""
+    text = (line + "\r\n") * times
+    assert decode(text.encode("latin-1"), label).text == text

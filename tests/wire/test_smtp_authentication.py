@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 import socket
 import threading
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_network
@@ -18,6 +19,9 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gateway.config.smtp import Smtp
 from gateway.examine import sender
@@ -81,18 +85,9 @@ def names() -> Iterator[NameServer]:
 @pytest.fixture(scope="module")
 def key() -> tuple[bytes, str]:
     """A DKIM key: the private one in PEM, the public one as its record."""
-    from base64 import b64encode
-
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
     private = rsa.generate_private_key(65537, 2048)
-    pem = private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
-    )
-    public = private.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    public = private.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return pem, f"v=DKIM1; k=rsa; p={b64encode(public).decode()}"
 
 
@@ -140,6 +135,17 @@ def test_a_signature_of_another_domain_or_over_a_part_of_the_body_proves_nothing
     names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
     assert verdict(names, signed(MAIL, key, b"example.net")) == "unverified"
     assert verdict(names, signed(MAIL, key, length=True) + b"appended\r\n") == "unverified"
+
+
+def test_an_ed25519_signature_passes(names: NameServer) -> None:
+    """RFC 8463."""
+    private = Ed25519PrivateKey.generate()
+    seed = b64encode(private.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()))
+    public = b64encode(private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
+    names.records[("sel._domainkey.example.com", "TXT")] = [quoted(f"v=DKIM1; k=ed25519; p={public}")]
+    raw = bytes(dkim.sign(MAIL, b"sel", b"example.com", seed, signature_algorithm=b"ed25519-sha256")) + MAIL
+    assert verdict(names, raw) == "pass"
+    assert verdict(names, raw.replace(b"text", b"test")) == "unverified"
 
 
 def test_a_subject_that_nobody_signed_proves_nothing(names: NameServer, key: tuple[bytes, str]) -> None:
@@ -311,10 +317,15 @@ def test_dmarc_reject_quarantine_and_a_silent_dns(judging: MailDoor, names: Name
     assert (code, text[:6]) == (550, "5.7.26")
     names.records[("_dmarc.example.com", "TXT")] = [quoted("v=DMARC1; p=quarantine")]
     assert send(judging, MAIL + b"held\r\n")[0] == 250
+    named = b"Message-ID: <held@example.com>\r\n" + MAIL
+    first = send(judging, named)
+    assert (first[0], "a person will look at it" in first[1]) == (250, True)
+    assert send(judging, named) == first, "a repetition is told the same: a person will look at it"
     names.broken.add("_dmarc.example.com")
     assert send(judging, MAIL + b"again\r\n")[0] == 451
     assert judging.updates() == []
-    assert [row["outcome"] for row in judging.ledger()] == ["refused", "quarantined", "deferred"]
+    outcomes = ["refused", "quarantined", "quarantined", "repeated", "deferred"]
+    assert [row["outcome"] for row in judging.ledger()] == outcomes
 
 
 @pytest.mark.parametrize(("policy", "code"), [("reject", 550), ("quarantine", 250), ("none", 250)])

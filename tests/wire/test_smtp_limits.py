@@ -238,6 +238,17 @@ def test_a_proxy_of_ours_names_the_client(state: Path, header: bytes) -> None:
         assert door.ledger()[-1]["peer"] == "192.0.2.7"
 
 
+def test_what_a_proxy_says_of_addresses_in_a_call_of_its_own_is_not_meant(state: Path) -> None:
+    """PROXY protocol section 2.2, LOCAL: a health check is nobody's mail."""
+    settings = Smtp(proxy_protocol=True, proxy_networks=LOOPBACK)
+    with mail_door(state, settings) as door, Wire.connect(door.address) as wire:
+        wire.send_raw(PROXY_2.replace(b"\x21\x11", b"\x20\x11"))
+        begun(wire)
+        wire.talk("C: MAIL FROM:<a@example.com>\nS: 250 *\nC: RCPT TO:<support@example.com>\nS: 250 *")
+        wire.talk("C: DATA\nS: 354 *\nC: .\nS: ...\nS: 550 *")
+        assert door.ledger()[-1]["peer"] == "127.0.0.1"
+
+
 @pytest.mark.parametrize(
     "header", [b"EHLO client.example.com\r\n", b"PROXY TCP4 nonsense\r\n", b"PROXY " + b"x" * 200_000]
 )

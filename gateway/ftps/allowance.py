@@ -5,6 +5,8 @@ Counted over all sessions of the door: whoever was counted is let go once. A cra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -93,6 +95,11 @@ class Allowance:
         """
         shared = self._shared
         room = shared.spool.free() - shared.settings.free_disk_reserve
+        if not partials:  # what is there of it takes no room again
+            whole, without = (
+                shared.bridge.run(used_by(shared.store, self._account.id, partials=p)) for p in (True, False)
+            )
+            room += whole - without
         if room <= announced - (0 if there is None else there.size):
             raise Refusal(ftp.DISK_FULL, f"{room} bytes of the disk are free above the reserve")
         largest, quota, left = self.limit("largest_file"), self.limit("quota"), None
@@ -104,3 +111,25 @@ class Allowance:
         if left is not None and (announced > left or left == 0):
             raise Refusal(ftp.over_quota(left))
         return Bounds(largest, left)
+
+    @contextmanager
+    def fits(self, upload: str, size: int) -> Iterator[None]:
+        """Hold *size* bytes of the quota for an upload that is all here, until it is settled. Raises Refusal.
+
+        Others that began when there was room for each of them may have ended meanwhile. Of what another process settles
+        at this very moment nothing is known here: a quota is passed by that much at the most.
+        """
+        quota, shared, account = self.limit("quota"), self._shared, self._account.id
+        if quota is None:
+            yield
+            return
+        with shared.settling:
+            used = shared.bridge.run(used_by(shared.store, account, but=upload)) + shared.held.get(account, 0)
+            if used + size > quota:
+                raise Refusal(ftp.over_quota(max(0, quota - used)))
+            shared.held[account] = shared.held.get(account, 0) + size
+        try:
+            yield
+        finally:
+            with shared.settling:
+                shared.held[account] -= size

@@ -15,6 +15,7 @@ from __future__ import annotations
 import select
 import socket
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import Any
@@ -217,10 +218,13 @@ class Control(Channel):
             return
         self._send()
 
-    def has_unheard(self) -> bool:
-        """Whether the client has said something, or left, that was not read yet."""
+    def says_something(self, within: float) -> bool:
+        """Whether the client says something, or leaves, *within* so many seconds."""
         look = select.poll()
         look.register(self.sock, select.POLLIN)
+        if look.poll(0):
+            return True
+        time.sleep(within)  # poll itself counts in milliseconds
         return bool(look.poll(0))
 
     # -- in ----------------------------------------------------------------------------------------------------------

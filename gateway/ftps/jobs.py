@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gateway.domain import evidence, names
-from gateway.domain.evidence import Ending, Grounds, Judgement
+from gateway.domain.evidence import Announced, Ending, Grounds, Judgement
 from gateway.domain.ids import new_id
 from gateway.domain.replies import Refusal, Reply, ftp
 from gateway.ftps.allowance import Bounds
@@ -41,10 +41,12 @@ DISK_WAIT = 3600.0
 """Seconds that the session looks after its client while the disk takes an upload's end; then it only waits."""
 
 
-AT_ONCE = 0.02
-"""Seconds in which the session hears what its client says at the very moment in which it ends its upload. A program
-that gives up (curl's --max-time, a script's abort) ends the data connection as if all had come, and leaves, or says
-ABOR: it never waits for the reply. Only for whoever says something then."""
+AT_ONCE = 0.0005
+"""Seconds in which a client that ends its upload may say that it gives up. A program that does (curl's --max-time, a
+script that ends) ends the data connection as if all had come, and leaves at once, or says ABOR: curl before the other
+end arrives, PHP 0.2 ms after it. It never waits for the reply, and whoever does is heard saying nothing."""
+HEAR_OUT = 0.02
+"""Seconds in which the session reads what such a client said."""
 
 
 class Job:
@@ -148,6 +150,9 @@ class UploadJob(Job):
             shared = self.session.shared
             if shared.spool.free() < shared.settings.free_disk_reserve:
                 raise Refusal(ftp.DISK_FULL, "the disk's reserve is reached")
+            if self.bounds.quota_left is not None:
+                with self.session.allowance.fits(self.upload.id, size):
+                    pass
         self.upload.write(block)
 
     def _ended(self, ending: Ending, error: Exception | None) -> None:
@@ -193,14 +198,16 @@ class UploadJob(Job):
         return self._then(running, DISK_WAIT, lambda: step(running.result()), ftp.being_made_durable)
 
     def _judge(self, ending: Ending) -> Reply | None:
-        if ending is Ending.CLOSE_NOTIFY and self.session.has_unheard() and not self._is_cut:
-            return self._then(Future(), AT_ONCE, lambda: self._weigh(self._cut_as or ending))
-        return self._weigh(ending)
+        announced = evidence.compare(self.announced, self.upload.size, self.offset)
+        if ending is not Ending.CLOSE_NOTIFY or announced is Announced.MATCHES or self._is_cut:
+            return self._weigh(ending, announced)
+        if not self.session.says_something(AT_ONCE):
+            return self._weigh(ending, announced)
+        return self._then(Future(), HEAR_OUT, lambda: self._weigh(self._cut_as or ending, announced))
 
-    def _weigh(self, ending: Ending) -> Reply | None:
+    def _weigh(self, ending: Ending, announced: Announced) -> Reply | None:
         self._cut_as = None
         size = self.upload.size
-        announced = evidence.compare(self.announced, size, self.offset)
         if not evidence.asks_for_proof(ending, announced):
             return self._judged(evidence.judge(ending, announced, False))
         proof = self.session.shared.looking.prove(self._bytes, size)
@@ -231,7 +238,11 @@ class UploadJob(Job):
                 self.session.shared.looking.later(receipt.version, begun)
             return self._received(receipt, grounds)
 
-        return self._durably(lambda: self.upload.complete(grounds.value, damaged=damaged, inspection=found), received)
+        def complete() -> Receipt:
+            with self.session.allowance.fits(self.upload.id, self.upload.size):
+                return self.upload.complete(grounds.value, damaged=damaged, inspection=found)
+
+        return self._durably(complete, received)
 
     def _received(self, receipt: Receipt, grounds: Grounds) -> Reply:
         log.info(

@@ -80,6 +80,9 @@ class Shared:
     """Access.note: keeps what was seen of an account's clients, columns of account_activity, for support."""
     throttles: Throttles = field(default_factory=Throttles)
     tally: Tally = field(default_factory=Tally.alone)
+    settling: threading.Lock = field(default_factory=threading.Lock)
+    held: dict[str, int] = field(default_factory=dict)
+    """Bytes of each account's quota that uploads hold which are being settled (``Allowance.fits``)."""
     processes: int = 1
     """How many serve the door."""
     server: Server | None = None

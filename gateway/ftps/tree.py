@@ -57,10 +57,10 @@ class Node:
         return self.version is None
 
 
-async def used_by(store: Store, account_id: str, *, partials: bool) -> int:
-    """Bytes that count to an account's quota, *partials* or not."""
+async def used_by(store: Store, account_id: str, *, partials: bool = True, but: str | None = None) -> int:
+    """Bytes that count to an account's quota, *partials* or not, all *but* one upload."""
     async with store.reading() as connection:
-        return await files.used(connection, account_id, partials=partials)
+        return await files.used(connection, account_id, partials=partials, but=but)
 
 
 class Tree:

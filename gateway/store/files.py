@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, bindparam, func, literal, or_, select, true, update
+from sqlalchemy import and_, bindparam, case, func, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.domain.ids import new_id
@@ -247,10 +247,14 @@ async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str |
     return len(mine)
 
 
-async def used(connection: AsyncConnection, account_id: str, *, partials: bool = True) -> int:
-    """Bytes that count to an account's quota: every version whose bytes are still kept."""
-    query = select(func.coalesce(func.sum(versions.c.size), 0)).where(
-        versions.c.account_id == account_id, versions.c.purged_at.is_(None)
+async def used(connection: AsyncConnection, account_id: str, *, partials: bool = True, but: str | None = None) -> int:
+    """Bytes that count to an account's quota: every version whose bytes are still kept, *but* that with this id.
+
+    Of one under way those count that were flushed.
+    """
+    there = case((versions.c.state == "receiving", versions.c.durable_size), else_=versions.c.size)
+    query = select(func.coalesce(func.sum(there), 0)).where(
+        versions.c.account_id == account_id, versions.c.purged_at.is_(None), versions.c.id != (but or "")
     )
     if not partials:
         query = query.where(versions.c.state.not_in(["receiving", "partial"]))

@@ -505,6 +505,31 @@ def test_quota_is_told_before_the_disk_is_touched(make_door: MakeDoor) -> None:
     assert (first.size, first.state) == (600_000, VersionState.COMPLETE)
 
 
+def test_uploads_beside_each_other_share_the_quota(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"limits": {"quota": 3_000_000}})
+    acme = door.customer()
+    talks = [door.talk(acme) for _ in range(4)]
+    streams = [talk.begin(f"STOR {number}.bin") for number, talk in enumerate(talks)]
+    for stream in streams:
+        stream.sendall(BYTES)
+    for stream in streams:
+        stream.unwrap().close()
+    assert sorted(talk.reply()[-1][:4] for talk in talks) == ["226 ", "552 ", "552 ", "552 "]
+    for talk in talks:
+        talk.close()
+
+
+def test_allo_of_a_whole_file_that_is_resumed_needs_room_for_the_rest_only(
+    door: Door, acme: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with door.talk(acme) as talk:
+        talk.cut("logs.bin", BYTES[:1_500_000])
+        monkeypatch.setattr(Spool, "free", lambda self: 1_000_000)
+        talk.talk(f"C: ALLO {len(BYTES)}\nS: 200 *\nC: REST 1500000\nS: 350 *")
+        assert talk.put("logs.bin", BYTES[1_500_000:]).startswith("226-")
+        talk.talk("C: ALLO 3000000\nS: 452 *")
+
+
 def test_free_disk_reserve(make_door: MakeDoor) -> None:
     door = make_door(spool={"free_disk_reserve": "1000000 GiB"})
     acme = door.customer()

@@ -474,7 +474,10 @@ def test_09_one_sessions_slow_disk_does_not_stall_the_others(
 
 
 def _kept_alive(peers: set[tuple[str, int]]) -> int:
-    """How many sockets of this process with these at their other ends have keepalive set."""
+    """How many sockets of this process with these at their other ends are probed, after two minutes' silence at most.
+
+    The kernel's own two hours are no firewall's patience.
+    """
     kept = 0
     for descriptor in os.listdir("/proc/self/fd"):
         try:
@@ -484,7 +487,8 @@ def _kept_alive(peers: set[tuple[str, int]]) -> int:
         with sock:
             try:
                 if sock.getpeername() in peers:
-                    kept += sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                    idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                    kept += idle <= 120 and sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             except OSError:
                 continue
     return kept

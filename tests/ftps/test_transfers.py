@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gzip
 import hashlib
@@ -579,6 +580,21 @@ def test_sessions_and_transfers_of_an_account(make_door: MakeDoor) -> None:
         assert two.put("two.bin", BYTES).startswith("226-")
 
 
+def test_sessions_and_binding_of_an_account_of_its_own(make_door: MakeDoor) -> None:
+    door = make_door(ftps={"data_binding": "any"})
+    acme = door.customer(limits={"sessions_per_account": 1}, data_binding="session")
+    other = door.customer("other")
+    with door.talk(acme) as one, door.talk() as two, door.talk(other) as third:
+        two.secure()
+        two.talk(f"C: USER acme\nS: 331 *\nC: PASS {acme.password}\nS: 421 Too many connections for this login*")
+        for talk, told in ((one, "425 "), (third, "226 ")):
+            data = talk.connect_data()
+            talk.talk("C: STOR logs.bin\nS: 150 *")
+            with data, contextlib.suppress(OSError), talk.secure_data(data, resume=False) as stream:
+                stream.unwrap().close()
+            assert talk.reply()[-1].startswith(told)
+
+
 def test_who_goes_with_transfers_still_in_its_queue_leaves_none_behind(make_door: MakeDoor) -> None:
     """What was not begun is not begun any more, and nothing of it counts to the account's limits."""
     door = make_door(ports=2, ftps={"limits": {"transfers_per_account": 1}})
@@ -750,6 +766,14 @@ def test_bandwidth_holds_under_tls(make_door: MakeDoor, whose: str) -> None:
         begun = os.times().elapsed
         assert talk.put("logs.bin", BYTES * 2).startswith("226-")
         assert os.times().elapsed - begun > 0.7  # 4 MB at 2 MB/s, one second's worth at once
+        begun, got = os.times().elapsed, bytearray()
+        data = talk.begin("RETR logs.bin")
+        while block := data.recv(1 << 16):
+            got += block
+        data.close()
+        assert talk.reply()[-1].startswith("226 ")
+        assert got == BYTES * 2
+        assert os.times().elapsed - begun > 0.7
 
 
 def test_what_another_process_has_just_sealed_is_neither_cut_nor_called_empty(

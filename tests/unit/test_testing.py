@@ -234,3 +234,11 @@ def test_a_loop_that_waits_or_is_kept_from_running_is_not_held(loop: asyncio.Abs
         asyncio.run_coroutine_threadsafe(several(lambda: time.sleep(0.2)), loop).result(PATIENCE)
         until(lambda: lag.turns, "a turn")
     assert lag.held < 0.05
+    assert lag.slept >= 0.19
+
+
+def test_a_loop_that_waits_for_events_does_not_sleep(loop: asyncio.AbstractEventLoop) -> None:
+    with watched(loop) as lag:
+        asyncio.run_coroutine_threadsafe(asyncio.sleep(0.3), loop).result(PATIENCE)
+    assert lag.turns
+    assert lag.slept < 0.1

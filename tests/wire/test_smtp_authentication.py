@@ -347,6 +347,18 @@ def test_a_message_that_kills_the_worker_is_judged_as_if_it_had_no_signature(
         )
 
 
+def test_a_name_server_that_says_nothing_is_no_verdict(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker's time is up before the DNS's: the sender tries again."""
+    monkeypatch.setattr(authentication, "BUDGET", replace(authentication.BUDGET, wall_seconds=1.0))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        settings = Smtp(sender_authentication="verify", name_servers=(f"127.0.0.1:{silent.getsockname()[1]}",))
+        with mail_door(state, settings) as door:
+            furnish(door)
+            assert send(door)[0] == 451
+            assert door.updates() == []
+
+
 def test_a_large_message_is_judged_too(judging: MailDoor, names: NameServer, key: tuple[bytes, str]) -> None:
     names.records[("sel._domainkey.example.com", "TXT")] = [quoted(key[1])]
     assert send(judging, signed(MAIL + b"0123456789abcdef\r\n" * 20_000, key))[0] == 250

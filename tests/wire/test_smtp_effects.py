@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from gateway.config.smtp import Smtp
 from gateway.domain.events import timestamp
-from gateway.store import Store
+from gateway.domain.records import Request
+from gateway.store import Store, updates
+from gateway.store.requests import by_number
 from gateway.store.tables import deliveries, events, requests
 from gateway.testing.mail_door import REGION, MailDoor, mail_door
 
@@ -95,3 +97,34 @@ def test_a_refusal_sets_nothing_in_motion(door: MailDoor) -> None:
         send(door, "99999")
     assert happened(door) == []
     assert rows(door, select(deliveries)) == []
+
+
+def test_automatic_mail_is_refused_where_that_is_asked_for_with_both_telephones(state: Any) -> None:
+    with mail_door(state, Smtp(automatic_mail="refuse")) as door:
+        acme = door.add_account()
+        door.add_contact("eva@example.com", acme)
+        door.add_sr("12345", acme)
+        send(door, "12345")
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            send(door, "12345", "Auto-Submitted: auto-replied\r\n")
+        assert REGION.phone[0] in str(refused.value)
+        assert str(REGION.after_hours_phone) in str(refused.value)
+        assert len(door.updates("12345")) == 1
+
+
+def test_a_move_of_automatic_mail_is_no_answer(door: MailDoor) -> None:
+    send(door, "12345", "Auto-Submitted: auto-replied\r\n")
+    send(door, "12345", "X-Other: y\r\n")
+    automatic, written = door.updates("12345")
+    for each in (automatic, written):
+        [to] = door.run(lambda store: waiting(store))
+        door.write(lambda tx, each=each, to=to: updates.move(tx, each, to, each.received_at, "moved"))  # type: ignore[misc]
+    told = [event["payload"]["update"] for event in happened(door) if event["type"] == "customer_responded"]
+    assert told == [written.id]
+
+
+async def waiting(store: Store) -> list[Request]:
+    async with store.reading() as connection:
+        found = await by_number(connection, "2")
+        assert found is not None
+        return [found]

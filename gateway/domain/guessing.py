@@ -61,6 +61,12 @@ def outweighed(data: bytes, declared: str) -> bool:
     best = max(weights, key=lambda each: weights[each])
     if declared not in weights or weights[best] < weights[declared] + MARGIN:
         return False
+    if (
+        best == LAST_RESORT
+        and declared in _CYRILLIC_CODECS
+        and not _MIXED_SCRIPT.search(strictly(data, declared) or "")
+    ):
+        return False  # units ("5 А") and № alone: Latin letters that were taken for Cyrillic stand among ASCII ones
     text = strictly(data, best)
     return text is not None and _foreign(text) >= FEW
 
@@ -136,6 +142,8 @@ def _frequent(text: str, standard: str, first: int, last: int) -> int:
 
 _CYRILLIC = re.compile("[\u0400-\u045f\u0490\u0491]")
 _CYRILLIC_LOWER = re.compile("[\u0430-\u045f]")
+_CAPITALS = re.compile("(?<![\u0400-\u0491])[\u0400-\u042f]{2,}(?![\u0400-\u0491])")
+"""A word in capitals: a heading, or a log's ОШИБКА."""
 _CASE_TURNS = re.compile("(?<=[\u0430-\u045f])[\u0400-\u042f]")
 _MIXED_SCRIPT = re.compile("(?<=[A-Za-z])[\u0400-\u045f]|[\u0400-\u045f](?=[A-Za-z])")
 _ALONE = re.compile("(?<![\u0400-\u0491])[\u0400-\u0491](?![\u0400-\u0491])")
@@ -152,6 +160,7 @@ _SIGN = re.compile(
 
 def _cyrillic(text: str) -> float:
     good = 0.45 * _count(_CYRILLIC, text) + 0.35 * _count(_CYRILLIC_LOWER, text) + 0.3 * _count(_TYPOGRAPHIC, text)
+    good += 0.35 * sum(map(len, _CAPITALS.findall(text)))
     bad = _count(_ALONE, text) + _count(_CASE_TURNS, text) + _count(_MIXED_SCRIPT, text) + 3 * _count(_PRIVATE, text)
     return (good - bad) / (_foreign(text) or 1)
 
@@ -162,6 +171,7 @@ def _latin(text: str) -> float:
     return (good - bad) / (_foreign(text) or 1)
 
 
+_CYRILLIC_CODECS = ("cp1251", "koi8-r", "cp866")
 _CANDIDATES: tuple[tuple[str, Callable[[str], float]], ...] = (
     ("cp932", _japanese),
     ("euc_jp", _japanese),

@@ -2,11 +2,15 @@
 
 Rules: nobody is asked about a mail that would be refused whoever wrote it. A message that a worker dies of is judged as
 if none of its signatures were right: whoever can write such a message could else write as anybody. A worker that waits
-too long for the DNS is no verdict (*unknown*: the sender tries again).
+too long for the DNS is no verdict (*unknown*: the sender tries again). Nobody waits for another's name servers: each
+peer has one judgement at a time, and a domain that does not answer is left alone for a minute.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
 
@@ -21,7 +25,11 @@ from gateway.smtp.envelope import Arrival
 TASK = "gateway.examine.sender:authenticate"
 BUDGET = Limits(cpu_seconds=10.0, wall_seconds=25.0, memory=1 << 30)
 """What one sender may cost; DKIM hashes the whole message."""
-WORKERS = 2
+WORKERS = 4
+"""Most of their time they wait for the DNS."""
+SILENCE = 60.0
+"""Seconds in which a domain whose name servers did not answer is not asked again: whoever sends tries again later."""
+SILENT_MOST = 1_000
 _NEEDED = ("dkim", "spf", "authheaders", "dns")
 
 log = voices.get(__name__)
@@ -38,6 +46,8 @@ class Authenticator:
         """Raises NotInstalled."""
         self._settings = settings
         self._crew: Crew | None = None
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
+        self._silent: dict[str, float] = {}
         if settings.sender_authentication == "verify":
             missing = [name for name in _NEEDED if find_spec(name) is None]
             if missing:
@@ -51,11 +61,33 @@ class Authenticator:
         """Whether *sender* is who wrote the message."""
         match self._settings.sender_authentication:
             case "verify":
-                return await self._verify(arrival, sender)
+                now = asyncio.get_running_loop().time()
+                if self._silent.get(sender.domain, 0.0) > now:
+                    return Authentication.UNKNOWN
+                async with self._turn(sender.domain if arrival.peer.trusted else arrival.peer.address):
+                    verdict = await self._verify(arrival, sender)
+                if verdict is Authentication.UNKNOWN:
+                    self._silent = {each: until for each, until in self._silent.items() if until > now}
+                    if len(self._silent) < SILENT_MOST:
+                        self._silent[sender.domain] = asyncio.get_running_loop().time() + SILENCE
+                return verdict
             case "trusted-relay":
                 return self._believe(arrival, sender)
             case _:
                 return Authentication.OFF
+
+    @asynccontextmanager
+    async def _turn(self, whose: str) -> AsyncIterator[None]:
+        """One judgement at a time for a peer, or for a domain behind our own relay: who sends many delays himself."""
+        lock, users = self._turns.get(whose) or (asyncio.Lock(), 0)
+        self._turns[whose] = lock, users + 1
+        try:
+            async with lock:
+                yield
+        finally:
+            lock, users = self._turns.pop(whose)
+            if users > 1:
+                self._turns[whose] = lock, users - 1
 
     async def close(self) -> None:
         if self._crew is not None:

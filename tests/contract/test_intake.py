@@ -335,6 +335,30 @@ async def test_what_has_a_provisional_name_is_told_of_in_the_transaction_that_re
     assert {each["file"]["path"] for each in facts if isinstance(each["file"], dict)} == {to[2]}
 
 
+async def test_what_is_filed_under_an_sr_later_is_told_of_there(intake: Intake) -> None:
+    """By its customer, with a rename of the file or of its folder, or by an analyst; not when it stays where it is."""
+    rename = one_by_one(files.rename)
+
+    def sr_of(path: str) -> str | None:
+        return "12345" if path.startswith("/SR-12345/") else None
+
+    for path in ("/logs.zip", "/day/one.zip", "/day/two.zip", "/analyst.zip"):
+        await blocking(send, intake, path.encode(), source(path, None))
+    await intake.store.write(rename, (ACME, "/logs.zip", "/renamed.zip", sr_of, NOON))
+    assert await told(intake) == ["file.unfiled"] * 4
+    await intake.store.write(rename, (ACME, "/renamed.zip", "/SR-12345/logs.zip", sr_of, NOON))
+    assert await told(intake) == ["file.unfiled"] * 4 + ["file.received", "customer_responded"]
+    await intake.store.write(rename, (ACME, "/SR-12345/logs.zip", "/SR-12345/final.zip", sr_of, NOON))
+    assert len(await told(intake)) == 6
+    await intake.store.write(rename, (ACME, "/day", "/SR-12345/day", sr_of, NOON))
+    assert (await told(intake))[6:] == ["file.received", "customer_responded"] * 2
+    version = await shown(intake, "/analyst.zip")
+    assert version is not None
+    for _ in range(2):  # the second time it is there already
+        await intake.store.write(one_by_one(files.assign), (version.id, "12345", NOON))
+    assert (await told(intake))[10:] == ["file.received", "customer_responded"]
+
+
 async def test_a_partial_with_a_provisional_name_is_told_of_when_it_is_complete_and_renamed(intake: Intake) -> None:
     upload = intake.begin(source("/SR-12345/logs.zip.part"))
     feed(upload, BYTES[:100])

@@ -18,6 +18,7 @@ from gateway import selfsigned
 from gateway.testing import Login, RunningGateway, running_gateway, until
 from gateway.testing.running import HOST, free_range, is_free
 from gateway.testing.waiting import PATIENCE
+from gateway.testing.wire import trusting
 
 HALF = os.urandom(3 << 20)
 
@@ -209,6 +210,26 @@ def test_sighup_with_a_wrong_pair_keeps_the_old_one(gateway: RunningGateway, acm
     until(lambda: gateway.log().count("goes on with what it had") >= 2, "both doors refuse the pair")
     assert {door: certificate_of(gateway, door) for door in before} == before
     gateway.certificate.write_bytes(right)
+
+
+def test_the_console_keeps_its_pair_when_a_wrong_one_comes_and_takes_the_right_one_by_itself() -> None:
+    port = free_range(1)
+    with running_gateway({"console": {"enabled": True, "host": HOST, "port": port}}) as gateway:
+
+        def shown() -> bytes:
+            with socket.create_connection((HOST, port), PATIENCE) as sock, trusting().wrap_socket(sock) as stream:
+                found = stream.getpeercert(binary_form=True)
+                assert found
+                return found
+
+        before = shown()
+        selfsigned.make(gateway.certificate, gateway.folder / "other.pem", ["localhost"])
+        assert gateway.process is not None
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: gateway.log().count("goes on with what it had") >= 3, "all doors refuse the pair")
+        assert shown() == before
+        selfsigned.make(gateway.certificate, gateway.folder / "private_key.pem", ["localhost"])
+        until(lambda: shown() != before, "it is taken")
 
 
 def certificate_of(gateway: RunningGateway, door: str) -> bytes:

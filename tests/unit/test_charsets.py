@@ -177,3 +177,19 @@ def test_signs_among_ascii_are_no_ideographs(line: str, times: int, label: str |
     """In a reading of two bytes a character the letter behind the sign is lost: "80蚓" for "80°C"."""
     text = (line + "\r\n") * times
     assert decode(text.encode("latin-1"), label).text == text
+
+
+@pytest.mark.parametrize("label", ["windows-1251", "koi8-r"])
+@pytest.mark.parametrize("times", [1, 8])
+@pytest.mark.parametrize("line", ["ОШИБКА: ДИСК ПЕРЕПОЛНЕН", "12 В, 5 А, 3 с", "CPU № 5", "с/у и т.п."])
+def test_capitals_and_units_are_believed_in_the_charset_that_is_named(line: str, times: int, label: str) -> None:
+    text = (line + "\r\n") * times
+    if label == "koi8-r":
+        text = text.replace("№", "N")
+    assert decode(text.encode(label), label).text == text
+
+
+@pytest.mark.parametrize("line", ["it´s won´t can´t", "10°N 20°E", "·Item one", "5 µs ± 2 µs", "§A £B ®C"])
+def test_signs_are_believed_in_the_charset_that_is_named(line: str) -> None:
+    text = (line + "\r\n") * 8
+    assert decode(text.encode("latin-1"), "iso-8859-1").text == text

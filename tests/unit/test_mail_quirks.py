@@ -90,3 +90,30 @@ def test_every_quirk_names_a_test_that_exists() -> None:
     tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) >= 12
     assert [test for test in named if not re.search(rf"def {test}\b", tests)] == []
+
+
+def test_a_multipart_within_another_of_the_same_boundary_hides_nothing(tmp_path: Path) -> None:
+    """Outlook Express for Mac writes that: the inner one's end is the outer one's, and more comes behind it."""
+    raw = HEAD + (
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: multipart/alternative; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nthe words\r\n"
+        b"--b--\r\n\r\n"
+        b"--b\r\nContent-Type: application/zip; name=logs.zip\r\nContent-Transfer-Encoding: base64\r\n\r\nUEsFBg==\r\n"
+        b"--b--\r\nan epilogue that is nobody's\r\n"
+    )
+    answer = looked(raw, tmp_path / "out")
+    assert answer["text"].strip() == "the words"
+    (attachment,) = answer["attachments"]
+    assert (attachment["name"], attachment["size"]) == ("logs.zip", 4)
+    assert "broken-structure" in answer["marks"]
+
+
+@pytest.mark.parametrize("size", range(1, 47))
+def test_uuencoded_lines_that_are_filled_up_with_anything_are_read(size: int) -> None:
+    """binascii calls that trailing garbage, and the whole file would stay undecoded."""
+    data = bytes(range(200, 200 + size))
+    line = binascii.b2a_uu(data[:45]).decode().rstrip("\n")
+    padding = -len(data[:45]) % 3
+    filled = line[: len(line) - padding] + "M" * padding
+    assert transfer._uu_line(filled) == data[:45]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import smtplib
 import socket
 import threading
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.config.smtp import Smtp
 from gateway.examine import sender
 from gateway.smtp import authentication
+from gateway.testing import until
 from gateway.testing.mail_door import MailDoor, mail_door
 
 # pyspf's source has such sequences; it is compiled when a test first imports it.
@@ -38,6 +41,8 @@ class NameServer:
     def __init__(self) -> None:
         self.records: dict[tuple[str, str], list[str]] = {}
         self.broken: set[str] = set()
+        self.deaf = "."
+        """What ends so gets no answer at all."""
         self.asked: list[str] = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
@@ -57,6 +62,8 @@ class NameServer:
             question = query.question[0]
             name = question.name.to_text(True).lower()
             self.asked.append(name)
+            if name.endswith(self.deaf):
+                continue
             answer = dns.message.make_response(query)
             answer.flags |= dns.flags.RA
             found = self.records.get((name, dns.rdatatype.to_text(question.rdtype)))
@@ -357,6 +364,46 @@ def test_a_name_server_that_says_nothing_is_no_verdict(state: Path, monkeypatch:
             furnish(door)
             assert send(door)[0] == 451
             assert door.updates() == []
+
+
+def test_a_stranger_whose_name_servers_are_silent_delays_nobody_else(
+    state: Path, names: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "WORKERS", 2)
+    names.records[("example.com", "TXT")] = [quoted("v=spf1 ip4:127.0.0.1 -all")]
+    names.deaf = ".silent.example"
+    settings = Smtp(sender_authentication="verify", name_servers=(names.address,))
+
+    def flood(number: int) -> None:
+        raw = MAIL.replace(b"eva@example.com", b"x@d%d.silent.example" % number)
+        elsewhere = ("127.0.0.2", 0)
+        with (
+            contextlib.suppress(OSError, smtplib.SMTPException),
+            smtplib.SMTP(*door.address, timeout=60, source_address=elsewhere) as client,
+        ):
+            client.sendmail("x@y.silent.example", ["support@example.com"], raw)
+
+    strangers = [threading.Thread(target=flood, args=(number,), daemon=True) for number in range(2)]
+    with mail_door(state, settings) as door:
+        furnish(door)
+        for each in strangers:
+            each.start()
+        until(lambda: any(name.endswith("silent.example") for name in names.asked), "a worker waits for them")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        assert send(door)[0] == 250
+        assert time.monotonic() - begun < 4.0, "a name server is waited for longer than that"
+        assert door.updates()[0].marks == ()
+    for each in strangers:
+        each.join(60)
+
+
+def test_a_domain_that_did_not_answer_is_left_alone_for_a_while(judging: MailDoor, names: NameServer) -> None:
+    names.broken.add("_dmarc.example.com")
+    assert send(judging)[0] == 451
+    asked = len(names.asked)
+    assert send(judging)[0] == 451
+    assert len(names.asked) == asked
 
 
 def test_a_large_message_is_judged_too(judging: MailDoor, names: NameServer, key: tuple[bytes, str]) -> None:

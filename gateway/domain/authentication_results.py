@@ -1,10 +1,11 @@
 """What our own relay found out about a sender: its ``Authentication-Results`` field (RFC 8601), and no other's.
 
-Rules: only fields that name our authserv-id count, and of those the first (a relay puts its own on top; what stands
-below came with the mail). Only ``pass`` for the very domain in From, or one above it, makes a sender genuine; where the
-relay says that DMARC failed, nothing else can. A sender chooses much of what a relay writes there (an address with a
-quoted local part, a name): the field is read token by token, quoted strings and comments are never syntax. What can't
-be read counts as nothing. Linear in its input. Whether the peer *is* our relay is the caller's to know.
+Rules: only fields that name our authserv-id count, and of those the ones above the first Received (each check of a
+relay may put one there, RFC 8601 §5), or else the first; what stands below came with the mail. Only ``pass`` for the
+very domain in From, or one above it, makes a sender genuine; where the relay says that DMARC failed, nothing else can.
+A sender chooses much of what a relay writes there (an address with a quoted local part, a name): the field is read
+token by token, quoted strings and comments are never syntax. What can't be read counts as nothing. Linear in its input.
+Whether the peer *is* our relay is the caller's to know.
 """
 
 from __future__ import annotations
@@ -43,13 +44,22 @@ class _Result:
                 yield self.words[at - 1].lower(), self.words[at + 1]
 
 
-def read(fields: Iterable[bytes], authserv_id: str, author_domain: str) -> Authentication:
-    """Read the relay's verdict about *author_domain* out of a message's ``Authentication-Results`` fields."""
-    for raw in fields:
-        head, *results = _results(raw[:LONGEST].decode("utf-8", "replace"))
-        if head.words and head.words[0].lower().rstrip(".") == authserv_id.lower():
-            return _verdict(results, author_domain)
-    return Authentication.UNVERIFIED
+def read(fields: Iterable[tuple[str, bytes]], authserv_id: str, author_domain: str) -> Authentication:
+    """Read the relay's verdict about *author_domain* out of a message's header *fields*, by lower-case name."""
+    said: list[_Result] = []
+    below = False
+    for name, raw in fields:
+        if name == "received":
+            if said:
+                break
+            below = True
+        elif name == "authentication-results":
+            head, *results = _results(raw[:LONGEST].decode("utf-8", "replace"))
+            if head.words and head.words[0].lower().rstrip(".") == authserv_id.lower():
+                said += results
+                if below:
+                    break
+    return _verdict(said, author_domain)
 
 
 def _verdict(results: list[_Result], author: str) -> Authentication:

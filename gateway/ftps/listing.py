@@ -21,7 +21,8 @@ BLOCK = 1 << 16
 
 def stamp(moment: datetime) -> str:
     """YYYYMMDDHHMMSS in UTC (RFC 3659 §2.3)."""
-    return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
+    utc = moment.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%d%H%M%S}"  # the C library writes the year 999 with three digits
 
 
 def moment(text: str) -> datetime:

@@ -97,8 +97,7 @@ class Authenticator:
         authserv_id = self._settings.authserv_id
         if authserv_id is None or not arrival.peer.trusted:
             return Authentication.UNVERIFIED
-        fields = arrival.letter.headers.all("authentication-results")
-        return authentication_results.read(fields, authserv_id, sender.domain)
+        return authentication_results.read(arrival.letter.headers.fields, authserv_id, sender.domain)
 
     async def _verify(self, arrival: Arrival, sender: Mailbox) -> Authentication:
         assert self._crew is not None

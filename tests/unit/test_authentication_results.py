@@ -82,4 +82,27 @@ PASS, UNVERIFIED = Authentication.PASS, Authentication.UNVERIFIED
 def test_only_our_relays_first_field_counts_and_only_for_the_authors_domain(
     fields: list[bytes], verdict: Authentication
 ) -> None:
-    assert read(fields, "mx.example.org", "example.com") is verdict
+    below = [("received", b"from a by mx.example.org"), *(("authentication-results", each) for each in fields)]
+    assert read(below, "mx.example.org", "example.com") is verdict
+
+
+OURS = b"mx.example.org; "
+RECEIVED = ("received", b"from a by mx.example.org; today")
+
+
+@pytest.mark.parametrize(
+    "results, verdict",
+    [
+        ([b"spf=none", b"dmarc=pass header.from=example.com"], PASS),
+        ([b"spf=none", b"dmarc=fail (p=reject) header.from=example.com"], Authentication.REJECT),
+        ([b"dkim=pass header.d=example.com", b"dmarc=fail (p=reject) header.from=example.com"], Authentication.REJECT),
+        ([b"spf=none", None, b"dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([None, b"spf=none", b"dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([None, b"dmarc=pass header.from=example.com", b"dmarc=fail (p=reject)"], PASS),
+    ],
+)
+def test_each_check_of_our_relay_may_say_its_own_above_the_first_received(
+    results: list[bytes | None], verdict: Authentication
+) -> None:
+    fields = [RECEIVED if each is None else ("authentication-results", OURS + each) for each in results]
+    assert read([*fields, RECEIVED], "mx.example.org", "example.com") is verdict

@@ -176,7 +176,7 @@ def test_times_are_kept(door: Door, acme: Customer) -> None:
             S: 213 Modify=09991231235959; *
             C: MDTM a.zip
             S: 213 09991231235959
-            C: MFMT 20260102030405 a.zip
+            C: MFMT 20270102030405 a.zip
             S: 213 *
             C: MFMT 20261302030405 a.zip
             S: 501 *

@@ -165,7 +165,7 @@ async def test_wrong_and_unknown_hear_the_same_words(site: Site) -> None:
     assert wrong == Reply(530, ("Login incorrect.",))
 
 
-async def test_last_quarters_password_is_told_so_to_who_knows_it_exactly(site: Site) -> None:
+async def test_22_last_quarters_password_is_told_so_to_who_knows_it_exactly(site: Site) -> None:
     former = await site.add()
     site.clock.advance(timedelta(days=44))
     await site.reset()
@@ -430,7 +430,7 @@ async def ended(door: Access, **sessions: Admitted) -> dict[str, str]:
     return {name: reply.text for name, reply in (await door.ended(sessions)).items()}
 
 
-async def test_a_reset_ends_the_sessions_before_it(site: Site) -> None:
+async def test_22_a_reset_ends_the_sessions_before_it(site: Site) -> None:
     former = await site.add()
     door = site.door()
     session = await door.login("acme", former, PEER)

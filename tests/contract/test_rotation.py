@@ -231,7 +231,7 @@ async def walk(store: Store, clock: Hands, until: datetime = DUE + timedelta(day
         await settle(told.round)
 
 
-async def test_each_contact_is_reminded_three_times_in_one_digest_and_told_afterwards(store: Store) -> None:
+async def test_22_each_contact_is_reminded_three_times_in_one_digest_and_told_afterwards(store: Store) -> None:
     known = [await add_account(store, f"acct{n}") for n in range(3)]
     await add_contact(store, "reseller", *known)
     await add_contact(store, "one", known[0])

@@ -103,12 +103,12 @@ UNTOLD = [
 
 
 @pytest.mark.parametrize("facts", UNTOLD)
-def test_who_is_not_entitled_gets_the_one_general_answer(facts: Facts) -> None:
+def test_smtp_13_who_is_not_entitled_gets_the_one_general_answer(facts: Facts) -> None:
     assert decide(facts, Rules()).decision == Refused(Answer.GENERAL)
 
 
 @pytest.mark.parametrize("authentication", Authentication)
-def test_nobody_without_a_read_write_grant_files_anything(authentication: Authentication) -> None:
+def test_smtp_13_nobody_without_a_read_write_grant_files_anything(authentication: Authentication) -> None:
     for access in (None, Access.READ_ONLY):
         facts = replace(standing(access=access), authentication=authentication)
         for rules in (Rules(), Rules(refuse_closed=False)):

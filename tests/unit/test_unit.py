@@ -63,7 +63,7 @@ def test_every_group_of_directives_is_led_by_its_reason() -> None:
         assert group.startswith("#"), group
 
 
-def test_memory_may_be_executable_for_without_it_every_callback_of_the_tls_library_fails() -> None:
+def test_10b_memory_may_be_executable_for_without_it_every_callback_of_the_tls_library_fails() -> None:
     assert not re.search(r"^MemoryDenyWriteExecute=", UNIT.read_text(), re.M)
 
 

@@ -45,15 +45,19 @@ async def show(desk: Desk, email: str) -> views.View:
 async def grant(
     desk: Desk, email: str, login: str, access: Access, *, employer: str | None = None, approved_by: str | None = None
 ) -> views.View:
-    """Give a contact access to an account, or change it. Raises Refused."""
+    """Give a contact access to an account, or change it. Raises Refused.
+
+    It is on record for which *employer* (else the Sold To) and who *approved* it (else who does this), PROGRAM.md.
+    """
     address, now = normal(email), desk.clock.now()
+    approved_by = approved_by or desk.actor
+    detail = {"account": login, "access": access.value, "employer": employer, "approved_by": approved_by}
 
     async def step(tx: Transaction) -> tuple[Contact, list[tuple[Account, Grant]]]:
         contact, account = await contact_of(tx, address), await account_of(tx, login)
-        await contacts.grant(tx, Grant(contact.id, account.id, access, employer, approved_by, now))
+        await contacts.grant(tx, Grant(contact.id, account.id, access, employer or account.sold_to, approved_by, now))
         return contact, await contacts.grants_of(tx, contact.id)
 
-    detail = {"account": login, "access": access.value, "employer": employer, "approved_by": approved_by}
     return views.contact(*await desk.act("contact grant", address, step, **detail))
 
 

@@ -39,8 +39,8 @@ def grant(
     email: Email,
     login: Login,
     access: Annotated[Access, typer.Option(help="read-write makes a Designated Contact, who may update SRs.")],
-    employer: Annotated[str | None, typer.Option(help="The company the contact works for.")] = None,
-    approved_by: Annotated[str | None, typer.Option(help="Who approved the access.")] = None,
+    employer: Annotated[str | None, typer.Option(help="The company the contact works for; else the Sold To.")] = None,
+    approved_by: Annotated[str | None, typer.Option(help="Who approved the access; else who runs this.")] = None,
     json: frame.Json = False,
 ) -> None:
     """Give a contact access to an account, or change it."""

@@ -172,9 +172,10 @@ def test_contacts_and_their_grants(acme: Shell) -> None:
     )  # fmt: skip
     assert grants(shown) == [("acme", "read-write"), ("beta", "read-only")]
     assert shown["grants"][1]["approved_by"] == "Joe"
-    assert (
-        grants(acme.json("contact", "grant", "ann@example.com", "beta", "--access", "read-write"))[1][1] == "read-write"
-    )
+    shown = acme.json("contact", "grant", "ann@example.com", "beta", "--access", "read-write")
+    assert grants(shown)[1][1] == "read-write"
+    assert shown["grants"][1]["employer"] == "Beta", "the Sold To, where nothing else is said"
+    assert shown["grants"][1]["approved_by"], "who did it, where nothing else is said"
     assert grants(acme.json("contact", "revoke", "ann@example.com", "acme")) == [("beta", "read-write")]
     assert "has no access to acme" in acme("contact", "revoke", "ann@example.com", "acme", code=1).err
     assert [each["email"] for each in acme.json("contact", "list")] == ["ann@example.com"]

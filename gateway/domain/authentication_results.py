@@ -4,7 +4,7 @@ Rules: only fields that name our authserv-id count, and of those the ones above 
 relay may put one there, RFC 8601 §5), or else the first; what stands below came with the mail. Only ``pass`` for the
 very domain in From, or one above it, makes a sender genuine; where the relay says that DMARC failed, nothing else can.
 A sender chooses much of what a relay writes there (an address with a quoted local part, a name): the field is read
-token by token, quoted strings and comments are never syntax. What can't be read counts as nothing. Linear in its input.
+token by token, quoted strings and comments are never syntax. What can't be read counts as nothing.
 Whether the peer *is* our relay is the caller's to know.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from gateway.domain.policy import Authentication
 
 LONGEST = 8 * 1024
-"""Bytes of a field that are read."""
+"""Bytes of a field that is read; of a longer one, cut somewhere in a quoted string, nothing would be certain."""
 
 _TOKEN = re.compile(
     r'(?P<space>\s+)|(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<mark>[;=(])|(?P<atom>[^\s;=("]+)|(?P<stray>.)', re.S
@@ -54,12 +54,24 @@ def read(fields: Iterable[tuple[str, bytes]], authserv_id: str, author_domain: s
                 break
             below = True
         elif name == "authentication-results":
-            head, *results = _results(raw[:LONGEST].decode("utf-8", "replace"))
-            if head.words and head.words[0].lower().rstrip(".") == authserv_id.lower():
-                said += results
+            results = _results(raw[:LONGEST].decode("utf-8", "replace"))
+            try:
+                head = next(results).words
+            except ValueError:
+                continue
+            if head and head[0].lower().rstrip(".") == authserv_id.lower():
+                said += _whole(results) if len(raw) <= LONGEST else []
                 if below:
                     break
     return _verdict(said, author_domain)
+
+
+def _whole(results: Iterator[_Result]) -> list[_Result]:
+    """All results of a field, or none: where a quoted string or a comment does not end, nobody knows what is said."""
+    try:
+        return list(results)
+    except ValueError:
+        return []
 
 
 def _verdict(results: list[_Result], author: str) -> Authentication:
@@ -99,11 +111,16 @@ def _domain(value: str) -> str:
 
 
 def _results(text: str) -> Iterator[_Result]:
-    """What stands between the field's semicolons: first the authserv-id, then one result after the other."""
+    """What stands between the field's semicolons: first the authserv-id, then one result after the other.
+
+    Raises ValueError where a quoted string or a comment does not end.
+    """
     result, at, joins = _Result(), 0, False
     while match := _TOKEN.match(text, at):
         at = match.end()
         kind, token = match.lastgroup, match[0]
+        if kind == "stray":
+            raise ValueError(at)
         if token == "(" and kind == "mark":
             comment, at = _comment(text, at)
             result.comments.append(comment)
@@ -130,4 +147,6 @@ def _comment(text: str, at: int) -> tuple[str, int]:
     while depth and (match := _COMMENT.match(text, at)):
         at = match.end()
         depth += {"(": 1, ")": -1}.get(match[0], 0)
-    return text[begin : at - 1 if depth == 0 else at], at
+    if depth:
+        raise ValueError(at)
+    return text[begin : at - 1], at

@@ -56,17 +56,13 @@ class Dns:
         import dns.resolver
 
         try:
-            return list(self._resolver.resolve(name, kind, search=False))
+            asked = dns.name.from_text(name)
+        except (dns.exception.DNSException, UnicodeError):  # no name at all
+            return []
+        try:
+            return list(self._resolver.resolve(asked, kind, search=False))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.YXDOMAIN):
             return []
-        except (
-            dns.name.LabelTooLong,
-            dns.name.EmptyLabel,
-            dns.name.NameTooLong,
-            dns.exception.SyntaxError,
-            UnicodeError,
-        ):
-            return []  # no name at all
         except (dns.exception.DNSException, OSError) as error:
             self.failed = True
             raise NoAnswer(f"{name} {kind}: {error}") from error

@@ -3,7 +3,7 @@
 Rules: nobody is asked about a mail that would be refused whoever wrote it. A message that a worker dies of is judged as
 if none of its signatures were right: whoever can write such a message could else write as anybody. A worker that waits
 too long for the DNS is no verdict (*unknown*: the sender tries again). Nobody waits for another's name servers: each
-peer has one judgement at a time, and a domain that does not answer is left alone for a minute.
+peer has one judgement at a time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ BUDGET = Limits(cpu_seconds=10.0, wall_seconds=25.0, memory=1 << 30)
 """What one sender may cost; DKIM hashes the whole message."""
 WORKERS = 4
 """Most of their time they wait for the DNS."""
-SILENCE = 60.0
-"""Seconds in which a domain whose name servers did not answer is not asked again: whoever sends tries again later."""
-SILENT_MOST = 1_000
 _NEEDED = ("dkim", "spf", "authheaders", "dns")
 
 log = voices.get(__name__)
@@ -47,7 +44,6 @@ class Authenticator:
         self._settings = settings
         self._crew: Crew | None = None
         self._turns: dict[str, tuple[asyncio.Lock, int]] = {}
-        self._silent: dict[str, float] = {}
         if settings.sender_authentication == "verify":
             missing = [name for name in _NEEDED if find_spec(name) is None]
             if missing:
@@ -61,16 +57,8 @@ class Authenticator:
         """Whether *sender* is who wrote the message."""
         match self._settings.sender_authentication:
             case "verify":
-                now = asyncio.get_running_loop().time()
-                if self._silent.get(sender.domain, 0.0) > now:
-                    return Authentication.UNKNOWN
                 async with self._turn(sender.domain if arrival.peer.trusted else arrival.peer.address):
-                    verdict = await self._verify(arrival, sender)
-                if verdict is Authentication.UNKNOWN:
-                    self._silent = {each: until for each, until in self._silent.items() if until > now}
-                    if len(self._silent) < SILENT_MOST:
-                        self._silent[sender.domain] = asyncio.get_running_loop().time() + SILENCE
-                return verdict
+                    return await self._verify(arrival, sender)
             case "trusted-relay":
                 return self._believe(arrival, sender)
             case _:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from gateway.domain.authentication_results import read
@@ -73,6 +75,16 @@ PASS, UNVERIFIED = Authentication.PASS, Authentication.UNVERIFIED
         ([b"mx.example.org; dmarc = fail (p=none) header.from = example.com"], UNVERIFIED),
         ([b"mx.example.org; dmarc = pass header.from = example.com"], PASS),
         ([b"mx.example.org; = ; =pass; dmarc=; ;;"], UNVERIFIED),
+        (
+            [b'mx.example.org; spf=fail smtp.mailfrom="x; dmarc=pass header.from=example.com ; @evil.example'],
+            UNVERIFIED,
+        ),
+        (
+            [b'mx.example.org; spf=fail smtp.mailfrom="' + b"x" * 8200 + b'"@y; dmarc=pass header.from=example.com'],
+            UNVERIFIED,
+        ),
+        ([b"mx.example.org; spf=fail (x; dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([b'mx.example.org; dmarc=pass header.from=example.com; spf=fail smtp.mailfrom="x'], UNVERIFIED),
         ([], UNVERIFIED),
         ([b""], UNVERIFIED),
         ([b"\xff;" * 50_000], UNVERIFIED),
@@ -106,3 +118,13 @@ def test_each_check_of_our_relay_may_say_its_own_above_the_first_received(
 ) -> None:
     fields = [RECEIVED if each is None else ("authentication-results", OURS + each) for each in results]
     assert read([*fields, RECEIVED], "mx.example.org", "example.com") is verdict
+
+
+@pytest.mark.parametrize(
+    "field", [b'"' + b'\\"' * 4080, b"(" * 8000, b"mx.example.org; " + b'"' * 4001, b";" * 8000, b"a=" * 4000]
+)
+def test_hostile_fields_take_linear_time(field: bytes) -> None:
+    before = time.thread_time()
+    fields = [("authentication-results", field)] * 100
+    assert read(fields, "mx.example.org", "example.com") is UNVERIFIED
+    assert time.thread_time() - before < 2.0

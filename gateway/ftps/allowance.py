@@ -124,12 +124,13 @@ class Allowance:
             yield
             return
         with shared.settling:
-            used = shared.bridge.run(used_by(shared.store, account, but=upload)) + shared.held.get(account, 0)
+            held = shared.held.setdefault(account, {})
+            used = shared.bridge.run(used_by(shared.store, account, but=[*held, upload])) + sum(held.values())
             if used + size > quota:
                 raise Refusal(ftp.over_quota(max(0, quota - used)))
-            shared.held[account] = shared.held.get(account, 0) + size
+            held[upload] = size
         try:
             yield
         finally:
             with shared.settling:
-                shared.held[account] -= size
+                del held[upload]

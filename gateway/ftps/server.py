@@ -28,6 +28,7 @@ from pyftpdlib.servers import ThreadedFTPServer
 from gateway.access import Admitted, Peer
 from gateway.clock import Clock
 from gateway.domain.replies import Reply, ftp
+from gateway.domain.throttle import address_subject
 from gateway.ftps.allowance import LOGGED_IN
 from gateway.ftps.bridge import Bridge
 from gateway.ftps.channel import Alarm, Channel, Watch
@@ -81,8 +82,8 @@ class Shared:
     throttles: Throttles = field(default_factory=Throttles)
     tally: Tally = field(default_factory=Tally.alone)
     settling: threading.Lock = field(default_factory=threading.Lock)
-    held: dict[str, int] = field(default_factory=dict)
-    """Bytes of each account's quota that uploads hold which are being settled (``Allowance.fits``)."""
+    held: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Bytes of each account's quota that uploads hold, by id, which are being settled (``Allowance.fits``)."""
     processes: int = 1
     """How many serve the door."""
     server: Server | None = None
@@ -253,8 +254,8 @@ class Server(ThreadedFTPServer):  # type: ignore[misc]  # pyftpdlib has no types
 
 
 def _of(address: str) -> str:
-    """What the tally calls the sessions of an address."""
-    return f"sessions from {address}"
+    """What the tally calls the sessions of an address, or of one IPv6 subscriber's network."""
+    return f"sessions from {address_subject(address)}"
 
 
 def _words(reply: Reply) -> bytes:

@@ -11,7 +11,7 @@ It asks the store through the bridge, one crossing a question, and refuses in re
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO, TypeVar
@@ -57,8 +57,8 @@ class Node:
         return self.version is None
 
 
-async def used_by(store: Store, account_id: str, *, partials: bool = True, but: str | None = None) -> int:
-    """Bytes that count to an account's quota, *partials* or not, all *but* one upload."""
+async def used_by(store: Store, account_id: str, *, partials: bool = True, but: Collection[str] = ()) -> int:
+    """Bytes that count to an account's quota, *partials* or not, all *but* some uploads."""
     async with store.reading() as connection:
         return await files.used(connection, account_id, partials=partials, but=but)
 

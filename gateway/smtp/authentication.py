@@ -19,6 +19,7 @@ from gateway.config.smtp import Smtp
 from gateway.domain import authentication_results
 from gateway.domain.policy import Authentication
 from gateway.domain.sender import Mailbox
+from gateway.domain.throttle import address_subject
 from gateway.examine.worker import Crew, Limits, Reason, WorkerDied
 from gateway.smtp.envelope import Arrival
 
@@ -57,7 +58,7 @@ class Authenticator:
         """Whether *sender* is who wrote the message."""
         match self._settings.sender_authentication:
             case "verify":
-                async with self._turn(sender.domain if arrival.peer.trusted else arrival.peer.address):
+                async with self._turn(sender.domain if arrival.peer.trusted else address_subject(arrival.peer.address)):
                     return await self._verify(arrival, sender)
             case "trusted-relay":
                 return self._believe(arrival, sender)

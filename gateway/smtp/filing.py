@@ -234,7 +234,8 @@ class Filing:
             held += verdict.row == POSTMASTER
             settled = Settled(verdict, item.id, standing, before)
             if settled.keeps and item.identity is not None:
-                known[item.identity] = mails.Known(item.id, item.sr)  # it may wait twice in this very group
+                # It may wait twice in this very group.
+                known[item.identity] = mails.Known(item.id, item.sr, settled.outcome is Outcome.FILED)
             decided.append(settled)
         return decided
 

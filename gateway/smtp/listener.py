@@ -23,6 +23,7 @@ from gateway.config.smtp import Smtp
 from gateway.domain.replies import Reply
 from gateway.domain.replies import smtp as say
 from gateway.domain.replies.smtp import Directions
+from gateway.domain.throttle import address_subject
 from gateway.processors import roam
 from gateway.smtp.certificate import Certificate
 from gateway.smtp.connection import Farewell
@@ -41,6 +42,9 @@ ROOM_SECONDS = 1.0
 EVERYBODY = "everybody"
 DISK_THREADS = 4
 """Threads that write and flush messages; more would only wait for the same disk."""
+
+PART_SECONDS = 2.0
+"""Seconds that a session has to take its leave which makes room for another."""
 
 log = voices.get(__name__)
 
@@ -142,18 +146,18 @@ class Listener:
         if self.settings.proxy_protocol:
             session.address = await self._behind_proxy(session.address, inbox)
         self._sessions[session] = None
-        everybody, from_there = self._tally.add(EVERYBODY), self._tally.add(session.address)
+        everybody, from_there = self._tally.add(EVERYBODY), self._tally.add(subject_of(session.address))
         session.admitted = True
         self._empty.clear()
         if self.stopping:
             raise Farewell(say.SHUTTING_DOWN)
         trusted = self.trusted(session.address)
+        if from_there > limits.sessions_per_address and not trusted:
+            raise Farewell(say.TOO_MANY_FROM_YOU)
         if everybody > limits.sessions and not self._make_room(session) and not trusted:
             raise Farewell(say.TOO_MANY_SESSIONS)
         if trusted:
             return
-        if from_there > limits.sessions_per_address:
-            raise Farewell(say.TOO_MANY_FROM_YOU)
         if delay := self.settings.greeting_delay.total_seconds():
             try:
                 async with asyncio.timeout(delay):
@@ -172,8 +176,11 @@ class Listener:
         idle = [each for each in idle if not each.ending and not self.trusted(each.address)]
         if not idle:
             return False
-        crowd = Counter(each.address for each in idle)
-        max(idle, key=lambda each: crowd[each.address]).end(say.TOO_MANY_SESSIONS)  # of equals the first
+        crowd = Counter(subject_of(each.address) for each in idle)
+        victim = max(idle, key=lambda each: crowd[subject_of(each.address)])  # of equals the first
+        victim.end(say.TOO_MANY_SESSIONS)
+        # Who is in the middle of a handshake does not hear that.
+        asyncio.get_running_loop().call_later(PART_SECONDS, lambda: None if victim.busy else victim.cut())
         return True
 
     def left(self, session: Session) -> None:
@@ -182,7 +189,7 @@ class Listener:
             session.admitted = False
             self._sessions.pop(session, None)
             self._tally.let_go(EVERYBODY)
-            self._tally.let_go(session.address)
+            self._tally.let_go(subject_of(session.address))
             if not self._sessions:
                 self._empty.set()
 
@@ -203,6 +210,11 @@ class Listener:
         if proxied.command == V2_CMD.LOCAL:  # the proxy itself: what else it says of addresses is not meant (§2.2)
             return address
         return str(proxied.src_addr) if proxied.family in (AF.INET, AF.INET6) else address
+
+
+def subject_of(address: str) -> str:
+    """Whose connections are counted together: those of an IPv4 address, or of one IPv6 subscriber's network."""
+    return address_subject(address) if address else ""
 
 
 def _within(address: str, networks: Sequence[object]) -> bool:

@@ -7,7 +7,7 @@ mail attachments: what came by mail is never in a tree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import and_, bindparam, case, func, literal, or_, select, true, update
@@ -247,15 +247,19 @@ async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str |
     return len(mine)
 
 
-async def used(connection: AsyncConnection, account_id: str, *, partials: bool = True, but: str | None = None) -> int:
-    """Bytes that count to an account's quota: every version whose bytes are still kept, *but* that with this id.
+async def used(
+    connection: AsyncConnection, account_id: str, *, partials: bool = True, but: Collection[str] = ()
+) -> int:
+    """Bytes that count to an account's quota: every version whose bytes are still kept, *but* those with these ids.
 
     Of one under way those count that were flushed.
     """
     there = case((versions.c.state == "receiving", versions.c.durable_size), else_=versions.c.size)
     query = select(func.coalesce(func.sum(there), 0)).where(
-        versions.c.account_id == account_id, versions.c.purged_at.is_(None), versions.c.id != (but or "")
+        versions.c.account_id == account_id, versions.c.purged_at.is_(None)
     )
+    if but:
+        query = query.where(versions.c.id.not_in(list(but)))
     if not partials:
         query = query.where(versions.c.state.not_in(["receiving", "partial"]))
     found = await connection.execute(query)

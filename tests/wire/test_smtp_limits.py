@@ -58,6 +58,35 @@ def test_connections_in_all_are_limited_and_idle_ones_keep_nobody_out(state: Pat
                 wire.talk("C: .\nS: 5*")
 
 
+def test_who_has_enough_connections_ends_nobody_elses(state: Path) -> None:
+    limits = SmtpLimits(sessions=3, sessions_per_address=2)
+    to_data = "C: MAIL FROM:<a@example.com>\nS: 250 *\nC: RCPT TO:<support@example.com>\nS: 250 *\nC: DATA\nS: 354 *"
+    with mail_door(state, Smtp(limits=limits)) as door:
+        elsewhere = socket.create_connection(door.address, 30, ("127.0.0.2", 0))
+        with begun(Wire(elsewhere)) as honest, begun(Wire.connect(door.address)) as one:
+            one.talk(to_data)
+            with begun(Wire.connect(door.address)) as two:
+                two.talk(to_data)
+                for _ in range(3):
+                    with Wire.connect(door.address) as three:
+                        three.talk("S: 421 4.7.0 Too many connections from your address*")
+                honest.talk("C: NOOP\nS: 250 *")
+                for wire in (one, two):
+                    wire.talk("C: .\nS: 5*")
+
+
+def test_who_makes_room_goes_even_in_the_middle_of_a_handshake(state: Path) -> None:
+    with (
+        mail_door(state, Smtp(limits=SmtpLimits(sessions=1))) as door,
+        begun(Wire.connect(door.address)) as shaking,
+    ):
+        shaking.talk("C: STARTTLS\nS: 220 *")
+        shaking.send_raw(b"\x16")
+        with begun(Wire.connect(door.address)) as next_one:
+            assert shaking.is_closed()
+            next_one.talk("C: NOOP\nS: 250 *")
+
+
 def test_our_own_relays_are_let_in_however_many_there_are(state: Path) -> None:
     settings = Smtp(limits=SmtpLimits(sessions=1), trusted_relays=LOOPBACK)
     with mail_door(state, settings) as door, begun(Wire.connect(door.address)), begun(Wire.connect(door.address)):

@@ -49,17 +49,18 @@ async def serve(doorway: Doorway) -> None:
             h11_max_incomplete_event_size=16 * 1024,
             limit_concurrency=200,
         )
+        seen = list(stamps((certificate, key)))
         settings.load()
         tls = settings.ssl
         assert tls is not None
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
         def renew() -> None:
+            now = stamps((certificate, key))
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)  # a wrong pair spoils its context
             tls.load_cert_chain(certificate, key)
-            seen[:] = stamps((certificate, key))
+            seen[:] = now
 
-        seen = list(stamps((certificate, key)))
         doorway.on_reload(renew)
         changed = lambda: list(stamps((certificate, key))) != seen  # noqa: E731
         renewals = asyncio.create_task(renewing(changed, renew, (OSError, ssl.SSLError)))

@@ -1,10 +1,10 @@
 """What our own relay found out about a sender: its ``Authentication-Results`` field (RFC 8601), and no other's.
 
-Rules: only fields that name our authserv-id count, and of those the ones above the first Received (each check of a
-relay may put one there, RFC 8601 §5), or else the first; what stands below came with the mail. Only ``pass`` for the
-very domain in From, or one above it, makes a sender genuine; where the relay says that DMARC failed, nothing else can.
-A sender chooses much of what a relay writes there (an address with a quoted local part, a name): the field is read
-token by token, quoted strings and comments are never syntax. What can't be read counts as nothing.
+Rules: only fields that name our authserv-id count, and of those the first: what stands below may have come with the
+mail. Further ones above the first Received (a relay's checks may each put one there) can only make it worse. Only
+``pass`` for the very domain in From, or one above it, makes a sender genuine; where the relay says that DMARC failed,
+nothing else can. A sender chooses much of what a relay writes there (an address with a quoted local part, a name): the
+field is read token by token, quoted strings and comments are never syntax. What can't be read counts as nothing.
 Whether the peer *is* our relay is the caller's to know.
 """
 
@@ -46,30 +46,33 @@ class _Result:
 
 def read(fields: Iterable[tuple[str, bytes]], authserv_id: str, author_domain: str) -> Authentication:
     """Read the relay's verdict about *author_domain* out of a message's header *fields*, by lower-case name."""
-    said: list[_Result] = []
-    below = False
+    found: Authentication | None = None
     for name, raw in fields:
-        if name == "received":
-            if said:
-                break
-            below = True
-        elif name == "authentication-results":
-            results = _results(raw[:LONGEST].decode("utf-8", "replace"))
-            try:
-                head = next(results).words
-            except ValueError:
-                continue
-            if head and head[0].lower().rstrip(".") == authserv_id.lower():
-                said += _whole(results) if len(raw) <= LONGEST else []
-                if below:
-                    break
-    return _verdict(said, author_domain)
+        if name == "received" and found is not None:
+            break
+        if name != "authentication-results" or not _names(raw, authserv_id):
+            continue
+        verdict = _verdict(_whole(raw), author_domain)
+        if found is None:
+            found = verdict
+        elif verdict in (Authentication.REJECT, Authentication.QUARANTINE) and found is not Authentication.REJECT:
+            found = verdict  # of another check of our relay; or of a sender who speaks against himself
+    return found or Authentication.UNVERIFIED
 
 
-def _whole(results: Iterator[_Result]) -> list[_Result]:
+def _names(raw: bytes, authserv_id: str) -> bool:
+    """Whether a field is of the server with this id."""
+    try:
+        words = next(_results(raw[:LONGEST].decode("utf-8", "replace"))).words
+    except ValueError:
+        return False
+    return bool(words) and words[0].lower().rstrip(".") == authserv_id.lower()
+
+
+def _whole(raw: bytes) -> list[_Result]:
     """All results of a field, or none: where a quoted string or a comment does not end, nobody knows what is said."""
     try:
-        return list(results)
+        return list(_results(raw.decode("utf-8", "replace")))[1:] if len(raw) <= LONGEST else []
     except ValueError:
         return []
 

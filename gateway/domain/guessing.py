@@ -35,8 +35,15 @@ _HANGUL = re.compile("[\uac00-\ud7a3]")
 _WIDE_SIGN = re.compile("[\u2010-\u203b\u2190-\u2193\u2460-\u2473\u25a0-\u25ef\u3000-\u3020\uff01-\uff5e]")
 _PRIVATE = re.compile("[\ue000-\uf8ff\x80-\x9f\ufffd]")
 _JAMO = re.compile("[\u3131-\u318e]")
-_LONELY = re.compile("(?<![^\x00-\x7f])[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff01-\uff5e](?![^\x00-\x7f])")
-"""Among ASCII on both sides: such is "°C" and "¡O" in a reading that takes the letter for a second byte."""
+_UNITS = (
+    "年月日时時分秒点點号號第天周週度回次个個件台名人行列页頁层層楼樓版本章條条项項万萬元円"
+    "년월일시분초개명번원회차대층장"
+)
+_LONELY = re.compile(
+    rf"(?<![^\x00-\x7f])(?![{_UNITS}])[\u3400-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff01-\uff5e](?![^\x00-\x7f])"
+)
+"""Among ASCII on both sides, and no unit that stands between numbers: such is "°C" and "¡O" in a reading that takes the
+letter for a second byte."""
 
 
 def guess(data: bytes) -> tuple[str, str]:
@@ -59,7 +66,10 @@ def outweighed(data: bytes, declared: str) -> bool:
     """Whether bytes that can be read in the *declared* charset are far likelier in another one."""
     weights = _weigh(data)
     best = max(weights, key=lambda each: weights[each])
-    if declared not in weights or weights[best] < weights[declared] + MARGIN:
+    if declared not in weights:
+        return False
+    lonely = _share(_LONELY, strictly(data, declared) or "") if declared in _IDEOGRAPHIC_CODECS else 0.0
+    if weights[best] < weights[declared] + 0.6 * lonely + MARGIN:  # where it is declared, loneliness is no objection
         return False
     if (
         best == LAST_RESORT
@@ -100,6 +110,10 @@ def _read(sample: bytes, codec: str) -> str | None:
 
 def _count(pattern: re.Pattern[str], text: str) -> int:
     return len(pattern.findall(text))
+
+
+def _share(pattern: re.Pattern[str], text: str) -> float:
+    return _count(pattern, text) / (_foreign(text) or 1)
 
 
 def _foreign(text: str) -> int:
@@ -171,6 +185,7 @@ def _latin(text: str) -> float:
     return (good - bad) / (_foreign(text) or 1)
 
 
+_IDEOGRAPHIC_CODECS = ("cp932", "euc_jp", "gb18030", "cp950", "cp949")
 _CYRILLIC_CODECS = ("cp1251", "koi8-r", "cp866")
 _CANDIDATES: tuple[tuple[str, Callable[[str], float]], ...] = (
     ("cp932", _japanese),

@@ -188,9 +188,13 @@ def _spf(dns: Dns, peer: str, sender: str, hello: str) -> str:
     import spf
 
     def lookup(name: str, kind: str, tcpfallback: bool = True, timeout: float = 30) -> list[Any]:
+        failed = dns.failed
         try:
             records = dns.ask(name, kind)
         except NoAnswer as error:
+            if kind == "PTR":  # the peer's own zone: the mechanism does not match (RFC 7208 §5.5)
+                dns.failed = failed
+                return []
             raise spf.TempError(f"DNS {error}") from error
         return [((name, kind), _for_spf(kind, record)) for record in records]
 

@@ -173,8 +173,9 @@ class Listener:
         Connections that say nothing keep no customer out.
         """
         idle = [each for each in self._sessions if each is not for_whom and not each.busy]
+        ending = sum(each.ending for each in self._sessions)
         idle = [each for each in idle if not each.ending and not self.trusted(each.address)]
-        if not idle:
+        if not idle or ending >= max(1, self.settings.limits.sessions // 4):  # they are there until they are gone
             return False
         crowd = Counter(subject_of(each.address) for each in idle)
         victim = max(idle, key=lambda each: crowd[subject_of(each.address)])  # of equals the first

@@ -197,9 +197,12 @@ class Session(Connection):
         # RFC 3207 §4.2, CVE-2011-0411: what came with STARTTLS in plain text could be anybody's.
         if injected := self._inbox.discard():
             log.warning("plain text behind STARTTLS was thrown away", peer=self.address, octets=injected)
+        before = self._writer.transport
         try:
             await self._writer.start_tls(certificate.context)
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ssl.SSLError, AttributeError) as error:
+            # Cut in the middle of it, asyncio raises AttributeError and leaves a writer that can't even be deleted.
+            self._writer._transport = self._writer.transport or before  # type: ignore[attr-defined]
             raise PeerGone(f"the TLS handshake failed: {error}") from error
         self.transport = self._writer.transport
         self._inbox.set_transport(self.transport)

@@ -99,9 +99,16 @@ async def inspected(
     return [None] * len(items)
 
 
-async def released(tx: AsyncConnection, version_id: str, login: str, at: datetime) -> Version | None:
-    """Tell of a version that got its final name; None: it is not complete, and there is nothing to tell."""
+async def released(
+    tx: AsyncConnection, version_id: str, login: str, at: datetime, *, elsewhere: bool = False
+) -> Version | None:
+    """Tell of a version that got its final name; None: it is not complete, and there is nothing to tell.
+
+    *elsewhere*: of one that belongs to another SR now, where a damaged one has not been told of.
+    """
     version = await get(tx, version_id)
+    if version.state is VersionState.DAMAGED and elsewhere:
+        await outbox.record(tx, _event(version, login, at))
     if version.state is not VersionState.COMPLETE:
         return None
     sr = None if version.sr is None else await requests.by_number(tx, version.sr)

@@ -168,7 +168,7 @@ async def rename(
         filed = await _rename_name(tx, account_id, name_id, target, sr_of)
         tell = held or await _shown_of(tx, filed)
         login = await _login(tx, account_id) if tell else ""
-        told = [await released(tx, version_id, login, at) for version_id in tell]
+        told = [await released(tx, version_id, login, at, elsewhere=not held) for version_id in tell]
         return [version for version in told if version is not None] if held else []
     if not await folder_exists(tx, account_id, source):
         raise FileNotFoundError(source)
@@ -183,7 +183,7 @@ async def rename(
     for inner_id, path in inside.all():
         filed = await _rename_name(tx, account_id, inner_id, target + path[len(source) :], sr_of)
         for version_id in await _shown_of(tx, filed):
-            await released(tx, version_id, await _login(tx, account_id), at)
+            await released(tx, version_id, await _login(tx, account_id), at, elsewhere=True)
     moved = await tx.execute(
         select(folders.c.id, folders.c.path).where(
             folders.c.account_id == account_id, or_(folders.c.path == source, _below(folders.c.path, prefix))
@@ -232,7 +232,7 @@ async def assign(tx: AsyncConnection, item: tuple[str, str, datetime]) -> None:
     name = found.one()
     await tx.execute(update(names).where(names.c.id == name.name_id).values(sr=sr, assigned=1))
     for shown in await _shown_of(tx, name.name_id if name.sr != sr else None):
-        await released(tx, shown, await _login(tx, name.account_id), at)
+        await released(tx, shown, await _login(tx, name.account_id), at, elsewhere=True)
 
 
 async def match(tx: AsyncConnection, item: tuple[str, str, Callable[[str], str | None]]) -> int:

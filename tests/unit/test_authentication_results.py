@@ -105,12 +105,13 @@ RECEIVED = ("received", b"from a by mx.example.org; today")
 @pytest.mark.parametrize(
     "results, verdict",
     [
-        ([b"spf=none", b"dmarc=pass header.from=example.com"], PASS),
+        ([b"spf=none", b"dmarc=pass header.from=example.com"], UNVERIFIED),
+        ([b"dmarc=pass header.from=example.com", b"spf=none"], PASS),
         ([b"spf=none", b"dmarc=fail (p=reject) header.from=example.com"], Authentication.REJECT),
         ([b"dkim=pass header.d=example.com", b"dmarc=fail (p=reject) header.from=example.com"], Authentication.REJECT),
         ([b"spf=none", None, b"dmarc=pass header.from=example.com"], UNVERIFIED),
         ([None, b"spf=none", b"dmarc=pass header.from=example.com"], UNVERIFIED),
-        ([None, b"dmarc=pass header.from=example.com", b"dmarc=fail (p=reject)"], PASS),
+        ([b"dmarc=pass header.from=example.com", None, b"dmarc=fail (p=reject)"], PASS),
     ],
 )
 def test_each_check_of_our_relay_may_say_its_own_above_the_first_received(

@@ -193,3 +193,21 @@ def test_capitals_and_units_are_believed_in_the_charset_that_is_named(line: str,
 def test_signs_are_believed_in_the_charset_that_is_named(line: str) -> None:
     text = (line + "\r\n") * 8
     assert decode(text.encode("latin-1"), "iso-8859-1").text == text
+
+
+@pytest.mark.parametrize(
+    ("line", "charset"),
+    [
+        ("2024年11月26日 10時30分", "shift_jis"),
+        ("2024年11月26日 10时30分", "gb18030"),
+        ("2024年11月26日 10時30分", "big5"),
+        ("2024년 11월 26일 10시 30분", "euc-kr"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 8])
+def test_dates_are_read_with_and_without_a_label(line: str, charset: str, times: int) -> None:
+    """Every ideograph in them stands alone among digits."""
+    text = (line + "\r\n") * times
+    assert decode(text.encode(charset), charset).text == text
+    if times > 1 or charset != "shift_jis":
+        assert decode(text.encode(charset), None).text == text
